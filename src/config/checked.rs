@@ -1,0 +1,344 @@
+//! Configuration that has been checked: every name resolves, every number is in its range.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listeners: Vec<Listener>,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Where documents live.
+    pub store: Store,
+    /// How a request's context is built.
+    pub context: ContextConfig,
+    /// Which headers tell the upstream.
+    pub inject: Inject,
+    /// Pools of endpoints. Routes name them by their position here.
+    pub upstreams: Vec<Upstream>,
+    /// What goes where. In order of declaration.
+    pub routes: Vec<Route>,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// Process-wide settings.
+    pub server: Server,
+}
+
+/// An address where the gateway takes requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Peers whose identity and forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The admin listener: REST, `/metrics`, `/healthz`, `/readyz`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where it listens; loopback only, as long as there are no tokens.
+    pub address: SocketAddr,
+}
+
+/// Where documents live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// Which home.
+    pub kind: StoreKind,
+    /// The last good world, served while the store is down at start.
+    pub backup: Option<PathBuf>,
+}
+
+/// The homes that documents can have.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreKind {
+    /// Gone at the end of the process.
+    Memory,
+    /// A file of this gateway's own.
+    Embedded {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// How the context (user id and attributes) is built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContextConfig {
+    /// Where the user id comes from; the first source that has one wins.
+    pub user_id: Vec<IdentitySource>,
+    /// Whose identity headers and cookies are believed.
+    pub accept_identity_from: AcceptIdentityFrom,
+    /// Names the overrides in flags' `environments`.
+    pub environment: Option<String>,
+    /// Where this gateway runs.
+    pub region: Option<String>,
+    /// The attributes that are read from the request, by name.
+    pub attributes: BTreeMap<String, AttributeConfig>,
+}
+
+/// One source of the user id.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IdentitySource {
+    /// A request header; believed as `accept_identity_from` says.
+    Header(HeaderName),
+    /// A cookie; believed as `accept_identity_from` says.
+    Cookie(String),
+    /// A cookie that the gateway itself sets, with a random id, for users that are otherwise unknown.
+    AnonymousCookie(String),
+}
+
+/// Whose identity headers are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptIdentityFrom {
+    /// Peers within the listener's `trusted_proxies`.
+    TrustedProxies,
+    /// Everybody: for development.
+    Anyone,
+    /// Nobody.
+    Nobody,
+}
+
+/// One attribute: where it is read and what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeConfig {
+    /// Where it is read.
+    pub source: AttributeSource,
+    /// What it is parsed as; an attribute that cannot be parsed is absent.
+    pub kind: AttributeKind,
+}
+
+/// Where an attribute is read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeSource {
+    /// A request header; believed as `accept_identity_from` says.
+    Header(HeaderName),
+    /// A cookie; believed as `accept_identity_from` says.
+    Cookie(String),
+    /// A parameter of the query; never an identity, believed from anyone.
+    Query(String),
+}
+
+/// What an attribute is parsed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeKind {
+    /// Taken as it is.
+    String,
+    /// A decimal number.
+    Number,
+    /// `true`, `1`, `yes`, `on` or `false`, `0`, `no`, `off`, in any case.
+    Boolean,
+    /// Entries separated by commas.
+    List,
+}
+
+/// The names of the headers that tell the upstream who asks and what was decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inject {
+    /// The user id. Default `X-User-Id`.
+    pub user_id: HeaderName,
+    /// The segments. Default `X-User-Segments`.
+    pub user_segments: HeaderName,
+    /// The attributes, base64url JSON. Default `X-User-Context`.
+    pub user_context: HeaderName,
+    /// Which attributes go into `user_context`. Default none: the header is then not sent.
+    pub context_attributes: Vec<String>,
+    /// All flags of the route. Default `X-Flags`.
+    pub flags: HeaderName,
+    /// Route, strategy, upstream and revision. Default `X-Flaggate-Route`.
+    pub route: HeaderName,
+    /// The request id. Default `X-Request-Id`.
+    pub request_id: HeaderName,
+}
+
+/// A named pool of endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub endpoints: Vec<Endpoint>,
+    /// How an endpoint is chosen.
+    pub load_balance: LoadBalance,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retries: Retries,
+    /// How health is found out; without it every endpoint counts as healthy.
+    pub health_check: Option<HealthCheck>,
+}
+
+/// One address of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `host:port`.
+    pub address: String,
+    /// Its share of the requests relative to the others. 1 or more.
+    pub weight: usize,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadBalance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with fewer requests in flight of two drawn at random.
+    P2c,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect. Default 1 s.
+    pub connect: Duration,
+    /// Between two reads or writes. Default 30 s.
+    pub read: Duration,
+    /// From the request's header to the response's header. Default 60 s.
+    pub request: Duration,
+}
+
+/// What is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How many tries there are in all. Default 2; 1 turns retries off.
+    pub attempts: usize,
+}
+
+/// An active health check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthCheck {
+    /// HTTP GET of this path must answer 2xx; without it a TCP connection is enough.
+    pub path: Option<String>,
+    /// Between two checks. Default 2 s.
+    pub interval: Duration,
+    /// How long one check may take. Default 1 s.
+    pub timeout: Duration,
+    /// Successes in a row that make an endpoint healthy. Default 2.
+    pub healthy: usize,
+    /// Failures in a row that make it unhealthy. Default 3.
+    pub unhealthy: usize,
+}
+
+/// The position of an upstream in [`Config::upstreams`].
+pub type UpstreamIndex = usize;
+
+/// What is matched and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// Which requests it takes.
+    pub matches: Match,
+    /// Where requests go that no strategy takes.
+    pub upstream: UpstreamIndex,
+    /// Feature strategies, first of all.
+    pub features: Vec<Feature>,
+    /// The canary strategy, second.
+    pub canary: Option<Canary>,
+    /// The blue/green strategy, third.
+    pub blue_green: Option<BlueGreen>,
+    /// Flags that are evaluated for injection only.
+    pub flags: Vec<Arc<str>>,
+    /// Flags that get an own `X-Flag-<key>` header.
+    pub flag_headers: Vec<FlagHeader>,
+    /// Whether the client is told the upstream (`X-Flaggate-Upstream`).
+    pub expose: bool,
+    /// What is changed in the path.
+    pub rewrite: Rewrite,
+    /// The largest request body, in bytes. Default 10 MiB.
+    pub body_limit: u64,
+    /// Whether `//` in a path is the same as `/`. Default true.
+    pub merge_slashes: bool,
+}
+
+/// Which requests a route takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// Host names, lower case, `*.` in front for every name below; none: any host.
+    pub hosts: Vec<String>,
+    /// The path or a parent of it. Default `/`.
+    pub path_prefix: String,
+    /// None: any method.
+    pub methods: Vec<Method>,
+    /// Headers that must have exactly these values.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
+/// Sends some variations of a flag to upstreams of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// The flag.
+    pub flag: Arc<str>,
+    /// Variation to upstream; other variations go on to the next strategy.
+    pub variations: Vec<(String, UpstreamIndex)>,
+}
+
+/// Sends users for whom a boolean flag is true to the canary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canary {
+    /// The flag.
+    pub flag: Arc<str>,
+    /// The canary.
+    pub upstream: UpstreamIndex,
+}
+
+/// Sends users to the side that a flag's variation names: `blue` or `green`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlueGreen {
+    /// The flag.
+    pub flag: Arc<str>,
+    /// Variation `blue`.
+    pub blue: UpstreamIndex,
+    /// Variation `green`.
+    pub green: UpstreamIndex,
+}
+
+/// A flag that gets a header of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlagHeader {
+    /// The flag.
+    pub flag: Arc<str>,
+    /// The header. Default `X-Flag-<key>`, with what cannot stand in a header name replaced by `-`.
+    pub header: HeaderName,
+}
+
+/// What is changed in the path before it is forwarded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Taken off the front.
+    pub strip_prefix: Option<String>,
+}
+
+/// The access log: one line a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Whether there is one. Default true.
+    pub enabled: bool,
+    /// Where it goes; none: standard output.
+    pub path: Option<PathBuf>,
+    /// How it looks. Default JSON.
+    pub format: AccessLogFormat,
+}
+
+/// How access lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// `key=value` pairs.
+    Logfmt,
+}
+
+/// Process-wide settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Worker threads of the gateway. Default: one for each core.
+    pub workers: usize,
+    /// How long requests may still take after SIGTERM. Default 30 s.
+    pub drain_timeout: Duration,
+}

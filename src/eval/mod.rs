@@ -1,0 +1,5 @@
+//! Evaluation of compiled flags. Pure.
+
+mod evaluation;
+
+pub use evaluation::{Evaluation, FlagIndex, Outcome, VariationTally};

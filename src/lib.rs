@@ -1,0 +1,19 @@
+//! flaggate: a reverse-proxy gateway that routes each request by feature flag.
+//!
+//! The pure core (`model`, `eval`, `snapshot`) knows no runtime, socket, file or clock. The shells around it
+//! (`store`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
+//! run downwards only:
+//!
+//! ```text
+//! model ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
+//! ```
+//!
+//! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` writes through the store only.
+//! `telemetry` is used by the shells and uses `model` alone. `tests/tidy.rs` checks all of this.
+
+pub mod clock;
+pub mod config;
+pub mod eval;
+pub mod model;
+pub mod snapshot;
+pub mod store;

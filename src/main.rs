@@ -1,0 +1,3 @@
+//! The `flaggate` binary.
+
+fn main() {}

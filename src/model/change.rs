@@ -1,0 +1,64 @@
+//! What the store holds and how it changes.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of documents that make up the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentKind {
+    /// A feature flag.
+    Flag,
+}
+
+impl DocumentKind {
+    /// Every kind, in the order in which documents are compiled.
+    pub const ALL: [Self; 1] = [Self::Flag];
+
+    /// The name in keys, messages and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+        }
+    }
+}
+
+impl fmt::Display for DocumentKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Names one document.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DocumentKey {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// Its key within the kind.
+    pub key: Arc<str>,
+}
+
+impl DocumentKey {
+    /// The flag `key`.
+    #[must_use]
+    pub fn flag(key: impl Into<Arc<str>>) -> Self {
+        Self { kind: DocumentKind::Flag, key: key.into() }
+    }
+}
+
+impl fmt::Display for DocumentKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {:?}", self.kind, self.key)
+    }
+}
+
+/// A document as it now is in the store: its JSON text, or `None` when it is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which document.
+    pub document: DocumentKey,
+    /// Its text; not yet parsed, so it may be anything.
+    pub text: Option<Arc<str>>,
+}

@@ -1,0 +1,15 @@
+//! Documents as they are stored and sent, and the words that evaluation answers with. Pure.
+
+mod attribute;
+mod change;
+mod fault;
+mod flag;
+mod reason;
+mod revision;
+
+pub use attribute::{Attribute, Attributes, Context, NoAttributes};
+pub use change::{Change, DocumentKey, DocumentKind};
+pub use fault::{Diagnostic, Effect, Fault};
+pub use flag::FlagDocument;
+pub use reason::{Detail, Reason};
+pub use revision::WorldRevision;

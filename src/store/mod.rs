@@ -1,0 +1,179 @@
+//! The store: one trait, several homes, and the sync that turns what is stored into snapshots.
+
+use std::{pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+
+/// A document as the store holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Which document.
+    pub document: DocumentKey,
+    /// Its JSON text, not yet parsed.
+    pub text: Arc<str>,
+    /// The document's own revision: 1 when created, one more with each write. 0: written by something else.
+    pub revision: u64,
+}
+
+/// Everything that is stored, read at one moment.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The revision of the whole.
+    pub revision: WorldRevision,
+    /// All documents, sorted by kind and key.
+    pub documents: Vec<Stored>,
+}
+
+/// What must be true of a document for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// There is no such document.
+    Absent,
+    /// It is at this revision.
+    Revision(u64),
+    /// It exists.
+    Present,
+    /// Nothing is asked.
+    Any,
+}
+
+/// A write: one document, put or removed.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Which document.
+    pub document: DocumentKey,
+    /// Its new JSON text; `None` removes it.
+    pub text: Option<Arc<str>>,
+    /// The compare of compare-and-set.
+    pub expected: Expected,
+    /// Who writes, for the audit log.
+    pub actor: String,
+    /// When, for the audit log.
+    pub at: Timestamp,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The document's own new revision (that of the removed document for a removal).
+    pub revision: u64,
+    /// The world's revision after the write.
+    pub world: WorldRevision,
+}
+
+/// A hint that a document changed; never the truth itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// The world's revision after the change.
+    #[serde(flatten)]
+    pub revision: WorldRevision,
+    /// What changed.
+    #[serde(flatten)]
+    pub document: DocumentKey,
+    /// How.
+    pub action: Action,
+}
+
+/// What happened to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is new.
+    Created,
+    /// It was there before.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// The world's revision after the change.
+    #[serde(flatten)]
+    pub revision: WorldRevision,
+    /// What changed.
+    #[serde(flatten)]
+    pub document: DocumentKey,
+    /// How.
+    pub action: Action,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub at: Timestamp,
+    /// The text before; absent when the document is new.
+    pub before: Option<Arc<str>>,
+    /// The text after; absent when it was removed.
+    pub after: Option<Arc<str>>,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The compare of compare-and-set failed.
+    #[error("{document} is {found}")]
+    Conflict {
+        /// The document.
+        document: DocumentKey,
+        /// What was found instead of what was expected.
+        found: Found,
+    },
+    /// The store cannot be reached or does not answer.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store answers, but what it holds cannot be understood.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What a failed compare found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No such document.
+    Absent,
+    /// The document, at this revision.
+    Revision(u64),
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => out.write_str("absent"),
+            Self::Revision(revision) => write!(out, "at revision {revision}"),
+        }
+    }
+}
+
+/// The hints of a store, from the moment of subscription on. It ends when the subscription is lost.
+pub type Hints = Pin<Box<dyn Subscription>>;
+
+/// A live subscription.
+#[async_trait]
+pub trait Subscription: Send {
+    /// The next hint; `None` when the subscription is lost or hints were missed: load in full and subscribe again.
+    async fn next(&mut self) -> Option<Hint>;
+}
+
+/// Where documents live. Every write is a compare-and-set, appends to the audit log in the same transaction and hints
+/// to all subscribers.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Reads everything at one moment.
+    async fn load(&self) -> Result<Contents, StoreError>;
+    /// Reads one document.
+    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError>;
+    /// Reads all documents of one kind, sorted by key.
+    async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError>;
+    /// Reads the revision of the whole.
+    async fn revision(&self) -> Result<WorldRevision, StoreError>;
+    /// Writes one document.
+    async fn write(&self, write: Write) -> Result<Written, StoreError>;
+    /// Subscribes to hints. Once this returns, no later change goes without a hint or a lost subscription.
+    async fn subscribe(&self) -> Result<Hints, StoreError>;
+    /// The newest audit entries, newest first.
+    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+}
