@@ -1,4 +1,5 @@
 //! Keeps the source tidy: the layer rule, sizes, and what must not be in the sources.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::BTreeMap,

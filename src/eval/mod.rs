@@ -1,5 +1,20 @@
 //! Evaluation of compiled flags. Pure.
 
-mod evaluation;
+mod bucket;
+mod compile;
+mod condition;
+mod evaluate;
+mod explain;
+mod fields;
+mod flag;
+mod json;
+mod operator;
+mod schema;
 
-pub use evaluation::{Evaluation, FlagIndex, Outcome, VariationTally};
+pub use bucket::{Hash, threshold};
+pub(crate) use compile::prerequisite_key;
+pub use compile::{Compiled, compile};
+pub use evaluate::{Evaluation, Evaluator, Flags};
+pub use explain::explain;
+pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
+pub use schema::check;

@@ -35,6 +35,24 @@ impl<'a> Attribute<'a> {
             Value::Array(_) | Value::Object(_) => Some(Self::Json(value)),
         }
     }
+
+    /// The text of a string.
+    #[must_use]
+    pub const fn as_text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Json(_) | Self::Set(_) => None,
+        }
+    }
+
+    /// The items of an array.
+    #[must_use]
+    pub fn as_array(self) -> Option<&'a [Value]> {
+        match self {
+            Self::Json(value) => value.as_array().map(Vec::as_slice),
+            Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Text(_) | Self::Set(_) => None,
+        }
+    }
 }
 
 /// Where evaluation looks attributes up. `None` is an absent or null attribute.

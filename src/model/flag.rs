@@ -1,8 +1,17 @@
 //! The flag document: a JSON object, kept as it came, unknown fields included.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::Fault;
+use super::{Effect, Fault};
+
+/// The largest document that is read, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+
+/// How deep a document may nest.
+pub const MAX_NESTING: usize = 32;
+
+/// The longest key that may be written, in bytes.
+pub const MAX_KEY_BYTES: usize = 128;
 
 /// A flag as stored: only the fields that were set, in their order. [`FlagDocument::complete`] fills in the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,22 +22,45 @@ impl FlagDocument {
     ///
     /// # Errors
     /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or has no usable `key`.
-    pub fn parse(_text: &str) -> Result<Self, Fault> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.len() > MAX_DOCUMENT_BYTES {
+            return Err(broken(format!(
+                "the document is {} bytes long; at most {MAX_DOCUMENT_BYTES} are read",
+                text.len()
+            )));
+        }
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Self::from_map(map),
+            Ok(_) => Err(broken("a flag is a JSON object".to_owned())),
+            Err(error) => Err(broken(format!("not JSON: {error}"))),
+        }
     }
 
     /// Takes an object as a document.
     ///
     /// # Errors
     /// It is nested too deeply or has no usable `key`.
-    pub fn from_map(_map: Map<String, Value>) -> Result<Self, Fault> {
-        unimplemented!()
+    pub fn from_map(map: Map<String, Value>) -> Result<Self, Fault> {
+        if !map.values().all(|value| nests_at_most(value, MAX_NESTING - 1)) {
+            return Err(broken(format!("nested deeper than {MAX_NESTING} levels")));
+        }
+        match map.get("key") {
+            Some(Value::String(_)) => Ok(Self(map)),
+            Some(_) => Err(Fault { pointer: "/key".to_owned(), ..broken("the key is not a string".to_owned()) }),
+            None => Err(Fault { pointer: "/key".to_owned(), ..broken("the key is missing".to_owned()) }),
+        }
+    }
+
+    /// A document with a key and nothing else.
+    #[must_use]
+    pub fn of_key(key: &str) -> Self {
+        Self(Map::from_iter([("key".to_owned(), key.into())]))
     }
 
     /// The flag's key.
     #[must_use]
     pub fn key(&self) -> &str {
-        unimplemented!()
+        self.0.get("key").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The fields that were set.
@@ -41,12 +73,109 @@ impl FlagDocument {
     /// extensions and unknown fields that were set.
     #[must_use]
     pub fn complete(&self) -> Map<String, Value> {
-        unimplemented!()
+        let mut whole = kept_defaults();
+        whole.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        if let Some(percentage) = whole.get_mut("rollout_percentage") {
+            if !self.0.contains_key("rollout_percentage") && self.0.contains_key("split") {
+                *percentage = json!(100.0);
+            } else if let Some(number) = percentage.as_f64() {
+                *percentage = json!(number);
+            }
+        }
+        whole
     }
 
     /// The JSON text to store.
     #[must_use]
     pub fn to_text(&self) -> String {
-        unimplemented!()
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+/// Whether a key may be written: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+#[must_use]
+pub fn is_writable_key(key: &str) -> bool {
+    key.len() <= MAX_KEY_BYTES
+        && key.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// The fields of the existing service's documents, in their order, with what it takes when they are absent.
+fn kept_defaults() -> Map<String, Value> {
+    let fields: [(&str, Value); 18] = [
+        ("key", Value::Null),
+        ("name", Value::Null),
+        ("description", Value::Null),
+        ("flag_type", json!("boolean")),
+        ("default_value", json!(false)),
+        ("enabled", json!(true)),
+        ("targeting_enabled", json!(false)),
+        ("targeting_rules", json!([])),
+        ("rollout_enabled", json!(false)),
+        ("rollout_percentage", json!(0.0)),
+        ("rollout_stages", json!([])),
+        ("prerequisites", json!([])),
+        ("variants", json!({})),
+        ("tags", json!([])),
+        ("created_at", Value::Null),
+        ("updated_at", Value::Null),
+        ("created_by", Value::Null),
+        ("value_schema", Value::Null),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn broken(message: String) -> Fault {
+    Fault { pointer: String::new(), message, effect: Effect::Quarantined }
+}
+
+fn nests_at_most(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| nests_at_most(item, levels - 1)),
+        Value::Object(fields) => levels > 0 && fields.values().all(|field| nests_at_most(field, levels - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_objects_with_a_key_only() {
+        for (text, pointer) in [
+            ("", ""),
+            ("[]", ""),
+            ("{", ""),
+            ("{}", "/key"),
+            (r#"{"key": 1}"#, "/key"),
+            (&format!(r#"{{"key": "a", "x": {}1{}}}"#, "[".repeat(32), "]".repeat(32)), ""),
+            (&format!(r#"{{"key": "{}"}}"#, "a".repeat(MAX_DOCUMENT_BYTES)), ""),
+        ] {
+            let fault = FlagDocument::parse(text).unwrap_err();
+            assert_eq!((fault.pointer.as_str(), fault.effect), (pointer, Effect::Quarantined), "{}", fault.message);
+        }
+        assert_eq!(FlagDocument::parse(r#"{"key": "a"}"#).unwrap().key(), "a");
+    }
+
+    #[test]
+    fn completes_in_the_order_of_the_existing_service() {
+        let document =
+            FlagDocument::parse(r#"{"zz": 1, "tags": ["t"], "key": "a", "rollout_percentage": 50}"#).unwrap();
+        let whole = Value::Object(document.complete()).to_string();
+        assert!(whole.starts_with(r#"{"key":"a","name":null,"description":null,"flag_type":"boolean""#), "{whole}");
+        assert!(whole.contains(r#""rollout_percentage":50.0"#), "{whole}");
+        assert!(whole.ends_with(r#""created_by":null,"value_schema":null,"zz":1}"#), "{whole}");
+        assert_eq!(document.to_text(), r#"{"zz":1,"tags":["t"],"key":"a","rollout_percentage":50}"#);
+    }
+
+    #[test]
+    fn keys() {
+        for good in ["a", "A.b_c-d", "0", &"a".repeat(128)] {
+            assert!(is_writable_key(good), "{good}");
+        }
+        for bad in ["", ".a", "-a", "a/b", "a:b", "a b", "é", &"a".repeat(129)] {
+            assert!(!is_writable_key(bad), "{bad}");
+        }
     }
 }

@@ -1,35 +1,51 @@
 //! The immutable compiled world: documents are compiled into a [`Snapshot`], and one [`SnapshotCell`] publishes it.
 
 mod cell;
+mod check;
+mod effective;
+mod graph;
 mod world;
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use ahash::AHashMap;
+
 use crate::{
-    eval::{Evaluation, FlagIndex, VariationTally},
+    eval::{self, CompiledFlag, FlagIndex, Flags, VariationTally},
     model::{Context, Diagnostic, Fault, FlagDocument, WorldRevision},
 };
 
 pub use cell::{Publisher, SnapshotCell};
 pub use world::World;
 
+/// Evaluates the flags of one snapshot for one context.
+pub type Evaluator<'s, 'c> = eval::Evaluator<'s, 'c, Snapshot>;
+
 /// The compiled world at one revision.
 ///
 /// Invariant: nothing in it changes after it was published, but for the tallies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     revision: Option<WorldRevision>,
+    environment: Option<Arc<str>>,
+    /// By [`FlagIndex`]; a removed flag leaves a hole until its place is taken.
+    flags: Vec<Option<Arc<Flag>>>,
+    index: Arc<AHashMap<Arc<str>, FlagIndex>>,
+    diagnostics: Arc<BTreeMap<Arc<str>, Vec<Diagnostic>>>,
 }
 
-/// Evaluates the flags of one snapshot for one context; prerequisites are evaluated at most once each.
-pub struct Evaluator<'s, 'c> {
-    _snapshot: &'s Snapshot,
-    _context: Context<'c>,
+/// One flag: what is served, and the document that it was compiled from.
+#[derive(Debug)]
+struct Flag {
+    document: Arc<FlagDocument>,
+    compiled: CompiledFlag,
 }
 
 impl Snapshot {
     /// The snapshot of nothing, before anything was loaded.
     #[must_use]
     pub fn empty() -> Self {
-        Self { revision: None }
+        Self::default()
     }
 
     /// The revision of the documents; `None` before anything was loaded.
@@ -40,66 +56,76 @@ impl Snapshot {
 
     /// Finds a flag by its key.
     #[must_use]
-    pub fn flag(&self, _key: &str) -> Option<FlagIndex> {
-        unimplemented!()
+    pub fn flag(&self, key: &str) -> Option<FlagIndex> {
+        self.index.get(key).copied()
     }
 
     /// How many flags there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        unimplemented!()
+        self.index.len()
     }
 
     /// Whether there is no flag.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.index.is_empty()
     }
 
     /// The keys of all flags, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        let mut keys: Vec<&str> = self.flags().map(|flag| flag.compiled.key()).collect();
+        keys.sort_unstable();
+        keys.into_iter()
     }
 
     /// Starts evaluating for `context`. One evaluator serves one request.
     #[must_use]
-    pub fn evaluator<'s, 'c>(&'s self, _context: Context<'c>) -> Evaluator<'s, 'c> {
-        unimplemented!()
+    pub fn evaluator<'s, 'c>(&'s self, context: Context<'c>) -> Evaluator<'s, 'c> {
+        eval::Evaluator::new(self, context)
     }
 
-    /// Every flag's tallies: key, variation, counts by reason.
+    /// Every flag's counts: key, variation, counts by reason. Variations that a flag once had keep their counts for as
+    /// long as the flag lives.
     pub fn tallies(&self) -> impl Iterator<Item = (&str, &str, &VariationTally)> {
-        std::iter::empty()
+        self.flags()
+            .flat_map(|flag| flag.compiled.tallies().map(|(variation, tally)| (flag.compiled.key(), variation, tally)))
     }
 
-    /// What is wrong with documents in the store.
+    /// What is wrong with documents in the store, sorted by key.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        std::iter::empty()
+        self.diagnostics.values().flatten()
     }
 
     /// Everything that is wrong with a document that someone wants to write, in itself and against the other flags
-    /// (unknown or cyclic prerequisites and parents). Empty: it may be written.
+    /// (unknown or cyclic prerequisites and parents), in every environment. Empty: it may be written.
     #[must_use]
-    pub fn check(&self, _document: &FlagDocument) -> Vec<Fault> {
-        unimplemented!()
+    pub fn check(&self, document: &FlagDocument) -> Vec<Fault> {
+        check::check(self, document)
     }
 
-    /// The whole path of one evaluation as a JSON-serialisable trace.
+    /// The whole path of one evaluation; see [`eval::explain`].
     #[must_use]
-    pub fn explain(&self, _flag: FlagIndex, _context: Context<'_>) -> serde_json::Value {
-        unimplemented!()
+    pub fn explain(&self, flag: FlagIndex, context: Context<'_>) -> serde_json::Value {
+        eval::explain(self, flag, context).unwrap_or_default()
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &Flag> {
+        self.flags.iter().flatten().map(AsRef::as_ref)
+    }
+
+    /// The document of a flag, as served.
+    fn document(&self, key: &str) -> Option<&FlagDocument> {
+        Some(&self.entry(self.flag(key)?)?.document)
+    }
+
+    fn entry(&self, FlagIndex(position): FlagIndex) -> Option<&Flag> {
+        self.flags.get(usize::try_from(position).ok()?)?.as_deref()
     }
 }
 
-impl<'s> Evaluator<'s, '_> {
-    /// Evaluates one flag. Never fails, never panics.
-    pub fn evaluate(&mut self, _flag: FlagIndex) -> Evaluation<'s> {
-        unimplemented!()
-    }
-}
-
-impl Default for Snapshot {
-    fn default() -> Self {
-        Self::empty()
+impl Flags for Snapshot {
+    fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag> {
+        self.entry(flag).map(|flag| &flag.compiled)
     }
 }

@@ -1,0 +1,223 @@
+//! The evaluation itself.
+
+use smallvec::SmallVec;
+
+use super::flag::{CompiledFlag, FlagIndex, Outcome, OutcomeIndex, Parent, Prerequisite, Rule, Serve, Switch, Wants};
+use super::{bucket::BUCKETS, condition::Truth, json};
+use crate::model::{Context, Detail, Reason};
+
+/// Where evaluation finds flags.
+pub trait Flags {
+    /// The flag at a position; `None` if it was removed.
+    fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag>;
+}
+
+/// The answer to one evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'s> {
+    /// The value and variation.
+    pub outcome: &'s Outcome,
+    /// The step that decided.
+    pub reason: Reason,
+    /// What qualifies the reason.
+    pub detail: Option<Detail>,
+}
+
+impl<'s> Evaluation<'s> {
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &'s serde_json::Value {
+        &self.outcome.value
+    }
+
+    /// The variation's name.
+    #[must_use]
+    pub fn variation(&self) -> &'s str {
+        &self.outcome.variation
+    }
+
+    /// Whether the value is anything but `false`, `0`, `""`, `[]`, `{}` and `null`.
+    #[must_use]
+    pub fn is_truthy(&self) -> bool {
+        self.outcome.truthy
+    }
+
+    /// Whether the flag's prerequisites held (they are not looked at when the flag is off).
+    #[must_use]
+    pub fn prerequisites_met(&self) -> bool {
+        self.reason != Reason::PrerequisitesNotMet
+    }
+
+    /// Counts this evaluation in the flag's metrics.
+    pub fn count(&self) {
+        self.outcome.tally.count(self.reason);
+    }
+}
+
+/// Evaluates the flags of one snapshot for one context; a prerequisite is evaluated at most once.
+///
+/// Invariant: evaluation cannot fail or panic: it gives a value and a reason.
+pub struct Evaluator<'s, 'c, F> {
+    flags: &'s F,
+    context: Context<'c>,
+    memo: SmallVec<[(FlagIndex, Answer); 16]>,
+}
+
+/// An evaluation without its borrow.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    outcome: OutcomeIndex,
+    reason: Reason,
+    detail: Option<Detail>,
+}
+
+/// What happens on the way, for explain. The empty observer costs nothing.
+pub(crate) trait Observer {
+    fn observe(&mut self, step: impl FnOnce() -> Step);
+}
+
+impl Observer for () {
+    fn observe(&mut self, _step: impl FnOnce() -> Step) {}
+}
+
+/// One step of an evaluation.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Parent { off: bool },
+    Prerequisite { position: usize, met: bool },
+    Target,
+    Rule { position: u16, truth: Truth, bucket: Option<u16>, served: bool },
+    Stage { position: u16, active: bool, served: bool },
+    Bucket(Option<u16>),
+    Rollout { served: bool },
+}
+
+impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
+    /// Starts evaluating for one context.
+    #[must_use]
+    pub fn new(flags: &'s F, context: Context<'c>) -> Self {
+        Self { flags, context, memo: SmallVec::new() }
+    }
+
+    /// Evaluates one flag; `None` if it is not there.
+    pub fn evaluate(&mut self, flag: FlagIndex) -> Option<Evaluation<'s>> {
+        self.observed(flag, &mut ())
+    }
+
+    /// Evaluates one flag and reports its steps (not those of its prerequisites).
+    pub(crate) fn observed(&mut self, flag: FlagIndex, observer: &mut impl Observer) -> Option<Evaluation<'s>> {
+        let compiled = self.flags.get(flag)?;
+        let Answer { outcome, reason, detail } = self.answer(compiled, observer);
+        Some(Evaluation { outcome: &compiled.outcomes[usize::from(outcome)], reason, detail })
+    }
+
+    fn answer(&mut self, flag: &'s CompiledFlag, observer: &mut impl Observer) -> Answer {
+        let plain = |outcome, reason| Answer { outcome, reason, detail: None };
+        if let Switch::Off(detail) = flag.switch {
+            return Answer { outcome: flag.off, reason: Reason::FlagDisabled, detail };
+        }
+        if flag.parent != Parent::None {
+            let off = self.is_parent_off(flag.parent);
+            observer.observe(|| Step::Parent { off });
+            if off {
+                return plain(flag.off, Reason::ParentDisabled);
+            }
+        }
+        for (position, prerequisite) in flag.prerequisites.iter().enumerate() {
+            let met = self.is_met(prerequisite);
+            observer.observe(|| Step::Prerequisite { position, met });
+            if !met {
+                return plain(flag.default, Reason::PrerequisitesNotMet);
+            }
+        }
+        if let Some(outcome) = self.target(flag, observer) {
+            return plain(outcome, Reason::TargetingMatch);
+        }
+        self.rollout(flag, observer)
+    }
+
+    fn is_parent_off(&mut self, mut parent: Parent) -> bool {
+        loop {
+            match parent {
+                Parent::None => return false,
+                Parent::Missing => return true,
+                Parent::Flag(flag) => match self.flags.get(flag) {
+                    Some(compiled) if compiled.switch == Switch::On => parent = compiled.parent,
+                    _ => return true,
+                },
+            }
+        }
+    }
+
+    fn is_met(&mut self, prerequisite: &Prerequisite) -> bool {
+        let Some((index, flag)) = prerequisite.flag.and_then(|index| Some((index, self.flags.get(index)?))) else {
+            return false;
+        };
+        let answer = match self.memo.iter().find(|(known, _)| *known == index) {
+            Some((_, answer)) => *answer,
+            None => {
+                let answer = self.answer(flag, &mut ());
+                self.memo.push((index, answer));
+                answer
+            }
+        };
+        let outcome = &flag.outcomes[usize::from(answer.outcome)];
+        !matches!(answer.reason, Reason::FlagDisabled | Reason::ParentDisabled)
+            && match &prerequisite.wants {
+                Wants::Truthy => outcome.truthy,
+                Wants::Variations(variations) => variations.contains(&outcome.variation),
+                Wants::Value(value) => json::equal(value, &outcome.value),
+            }
+    }
+
+    /// Individual targets, then the first rule that matches; a match that gives null is none, and ends the search.
+    fn target(&self, flag: &CompiledFlag, observer: &mut impl Observer) -> Option<OutcomeIndex> {
+        if let Some(outcome) = flag.targets.get(self.context.user_id) {
+            observer.observe(|| Step::Target);
+            return Some(*outcome);
+        }
+        flag.rules.iter().find_map(|rule| self.rule(rule, observer))?
+    }
+
+    /// `None`: the rule does not match. `Some(None)`: it matches and gives null.
+    fn rule(&self, rule: &Rule, observer: &mut impl Observer) -> Option<Option<OutcomeIndex>> {
+        let truth = rule.condition.test(&self.context);
+        let mut bucket = None;
+        let mut serve = || {
+            if let (Serve::One(outcome), BUCKETS) = (&rule.serve, rule.threshold) {
+                return Some(*outcome);
+            }
+            bucket = rule.bucketing.bucket(&self.context);
+            match &rule.serve {
+                Serve::One(outcome) => (bucket? < rule.threshold).then_some(*outcome),
+                Serve::Split(shares) => rule.bucketing.share(shares, rule.threshold, bucket?, &self.context).map(Some),
+            }
+        };
+        let served = if truth == Truth::Yes { serve() } else { None };
+        observer.observe(|| Step::Rule { position: rule.position, truth, bucket, served: served.is_some() });
+        served
+    }
+
+    fn rollout(&self, flag: &CompiledFlag, observer: &mut impl Observer) -> Answer {
+        let default = |detail| Answer { outcome: flag.default, reason: Reason::Default, detail };
+        let Some(rollout) = &flag.rollout else { return default(None) };
+        let bucket = rollout.bucketing.bucket(&self.context);
+        observer.observe(|| Step::Bucket(bucket));
+        let Some(bucket) = bucket else { return default(Some(Detail::BucketAttributeAbsent)) };
+        let rolled_out = |outcome| Answer { outcome, reason: Reason::Rollout, detail: None };
+        for stage in &rollout.stages {
+            let active = stage.is_active(self.context.now);
+            let served = active && bucket < stage.threshold;
+            observer.observe(|| Step::Stage { position: stage.position, active, served });
+            if served {
+                return stage.outcome.map_or(default(None), rolled_out);
+            }
+        }
+        let served = match &rollout.serve {
+            Serve::One(outcome) => outcome.filter(|_| bucket < rollout.threshold),
+            Serve::Split(shares) => rollout.bucketing.share(shares, rollout.threshold, bucket, &self.context),
+        };
+        observer.observe(|| Step::Rollout { served: served.is_some() });
+        served.map_or(default(None), rolled_out)
+    }
+}

@@ -1,0 +1,247 @@
+//! The compiled flag.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ahash::AHashMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    bucket::{BUCKETS, Hash, Share, share},
+    condition::Condition,
+    json::Text,
+};
+use crate::model::{Context, Detail, Effect, Fault, Reason};
+
+/// The position of a flag in its snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlagIndex(pub(crate) u32);
+
+/// The position of an outcome in its flag.
+pub(crate) type OutcomeIndex = u16;
+
+/// A flag, compiled: everything that evaluation needs, nothing that can fail.
+#[derive(Debug)]
+pub struct CompiledFlag {
+    pub(crate) key: Arc<str>,
+    pub(crate) outcomes: Box<[Outcome]>,
+    /// Tallies of variations that earlier versions had: their series live as long as the flag.
+    pub(crate) retired: Vec<(Box<str>, Arc<VariationTally>)>,
+    pub(crate) switch: Switch,
+    pub(crate) default: OutcomeIndex,
+    pub(crate) off: OutcomeIndex,
+    pub(crate) parent: Parent,
+    pub(crate) prerequisites: Box<[Prerequisite]>,
+    pub(crate) targets: AHashMap<Box<str>, OutcomeIndex>,
+    pub(crate) rules: Box<[Rule]>,
+    pub(crate) rollout: Option<Rollout>,
+}
+
+impl CompiledFlag {
+    /// The flag's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The counts of each variation that the flag has or once had.
+    pub fn tallies(&self) -> impl Iterator<Item = (&str, &VariationTally)> {
+        // Two outcomes of one variation share their counts.
+        let first = |position: usize, name: &str| {
+            self.named_tallies().position(|(known, _)| &**known == name) == Some(position)
+        };
+        let named = self.named_tallies().enumerate().filter(move |(position, (name, _))| first(*position, name));
+        named.map(|(_, (name, tally))| (&**name, &**tally))
+    }
+
+    /// Turns the flag off, whatever its document says.
+    pub(crate) fn turn_off(&mut self, detail: Detail) {
+        self.switch = Switch::Off(Some(detail));
+    }
+
+    /// The keys of the prerequisites.
+    pub(crate) fn prerequisite_keys(&self) -> impl Iterator<Item = &str> {
+        self.prerequisites.iter().map(|prerequisite| &*prerequisite.key).filter(|key| !key.is_empty())
+    }
+
+    /// The flags that evaluation of this one looks at.
+    pub(crate) fn links(&self) -> impl Iterator<Item = FlagIndex> {
+        let parent = match self.parent {
+            Parent::Flag(parent) => Some(parent),
+            Parent::None | Parent::Missing => None,
+        };
+        parent.into_iter().chain(self.prerequisites.iter().filter_map(|prerequisite| prerequisite.flag))
+    }
+
+    /// A fault for each flag that this one names and that does not exist.
+    pub(crate) fn missing(&self) -> Vec<Fault> {
+        let fault =
+            |pointer: String, message: &str| Fault { pointer, message: message.to_owned(), effect: Effect::Inert };
+        let parent = (self.parent == Parent::Missing)
+            .then(|| fault("/parent".to_owned(), "there is no such flag, so the parent counts as off"));
+        let absent = self.prerequisites.iter().enumerate();
+        let absent = absent.filter(|(_, prerequisite)| prerequisite.flag.is_none() && !prerequisite.key.is_empty());
+        let absent = absent.map(|(position, prerequisite)| {
+            fault(
+                format!("/prerequisites/{position}"),
+                &format!("there is no flag {:?}, so it is unmet", prerequisite.key),
+            )
+        });
+        parent.into_iter().chain(absent).collect()
+    }
+
+    /// The tallies of all variations, those of earlier versions included; a name may come twice.
+    pub(crate) fn named_tallies(&self) -> impl Iterator<Item = (&Box<str>, &Arc<VariationTally>)> {
+        let here = self.outcomes.iter().map(|outcome| (&outcome.variation, &outcome.tally));
+        here.chain(self.retired.iter().map(|(name, tally)| (name, tally)))
+    }
+}
+
+/// One of the values that a flag can give, with the name of its variation.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The value.
+    pub value: Value,
+    /// The name of the variation: a variant's, or one derived from the value. Used in answers, headers and labels.
+    pub variation: Box<str>,
+    /// Whether the value meets a plain prerequisite.
+    pub(crate) truthy: bool,
+    /// How often it was given.
+    pub(crate) tally: Arc<VariationTally>,
+}
+
+/// How often a variation was given, by reason. Shared between the versions of a flag, so counts stay exact.
+#[derive(Debug, Default)]
+pub struct VariationTally([AtomicU64; Reason::ALL.len()]);
+
+impl VariationTally {
+    /// Counts one evaluation.
+    pub fn count(&self, reason: Reason) {
+        self.0[reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many evaluations were counted with this reason.
+    #[must_use]
+    pub fn get(&self, reason: Reason) -> u64 {
+        self.0[reason.index()].load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    On,
+    Off(Option<Detail>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parent {
+    None,
+    /// A parent is named that does not exist: whether it is on cannot be known, so it counts as off.
+    Missing,
+    Flag(FlagIndex),
+}
+
+#[derive(Debug)]
+pub(crate) struct Prerequisite {
+    pub(crate) key: Box<str>,
+    /// `None`: there is no such flag, or the entry is inert; it is unmet.
+    pub(crate) flag: Option<FlagIndex>,
+    pub(crate) wants: Wants,
+}
+
+#[derive(Debug)]
+pub(crate) enum Wants {
+    Truthy,
+    Variations(Box<[Box<str>]>),
+    Value(Value),
+}
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// Its position in the document.
+    pub(crate) position: u16,
+    pub(crate) condition: Condition,
+    /// The buckets below it take part.
+    pub(crate) threshold: u16,
+    pub(crate) bucketing: Bucketing,
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug)]
+pub(crate) enum Serve {
+    /// `None`: the value is null, which counts as none.
+    One(Option<OutcomeIndex>),
+    Split(Box<[Share<OutcomeIndex>]>),
+}
+
+impl Serve {
+    /// Whether a bucket decides what is served, or who is.
+    pub(crate) const fn is_split(&self) -> bool {
+        matches!(self, Self::Split(_))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rollout {
+    pub(crate) bucketing: Bucketing,
+    pub(crate) stages: Box<[Stage]>,
+    pub(crate) threshold: u16,
+    pub(crate) serve: Serve,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// Its position in the document.
+    pub(crate) position: u16,
+    pub(crate) threshold: u16,
+    pub(crate) outcome: Option<OutcomeIndex>,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) end: Option<Timestamp>,
+}
+
+impl Stage {
+    pub(crate) fn is_active(&self, now: Timestamp) -> bool {
+        self.start.is_none_or(|start| start <= now) && self.end.is_none_or(|end| now <= end)
+    }
+}
+
+/// How a user's bucket is found.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucketing {
+    pub(crate) hash: Hash,
+    pub(crate) salt: Arc<str>,
+    /// `None`: by user id.
+    pub(crate) by: Option<Box<str>>,
+}
+
+impl Bucketing {
+    /// The user's bucket, and the one for variants if the hash draws it apart. `None`: the attribute is absent.
+    pub(crate) fn bucket(&self, context: &Context<'_>) -> Option<u16> {
+        self.with_unit(context, |unit| self.hash.bucket(&self.salt, unit))
+    }
+
+    /// The share of a split that the user falls into.
+    pub(crate) fn share(
+        &self,
+        shares: &[Share<OutcomeIndex>],
+        threshold: u16,
+        bucket: u16,
+        context: &Context<'_>,
+    ) -> Option<OutcomeIndex> {
+        match self.with_unit(context, |unit| self.hash.variant_bucket(&self.salt, unit))? {
+            Some(apart) if bucket < threshold => share(shares, BUCKETS, apart),
+            Some(_) => None,
+            None => share(shares, threshold, bucket),
+        }
+    }
+
+    fn with_unit<R>(&self, context: &Context<'_>, use_unit: impl FnOnce(&str) -> R) -> Option<R> {
+        match self.by.as_deref() {
+            None => Some(use_unit(context.user_id)),
+            Some(name) => Text::of(context.attribute(name)?).map(|text| use_unit(text.as_str())),
+        }
+    }
+}
