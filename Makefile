@@ -13,6 +13,6 @@ test: setup ## run all tests
 
 lint: setup ## check format and lints
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets
+	cargo clippy --locked --all-targets -- -D warnings
 
 ci: lint test ## what continuous integration runs

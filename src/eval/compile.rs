@@ -208,22 +208,22 @@ impl<'d> Compiler<'d> {
         Ok(Rule { position, condition, threshold: threshold(percentage), bucketing, serve })
     }
 
-    /// `return_value` wins over `variant`; neither is `true`. A null value is no outcome.
+    /// `return_value` wins over `variant`; neither, or an unknown variant, is `true`. A null value is no outcome.
     fn rule_outcome(&mut self, at: &str, position: u16, fields: &'d Map<String, Value>) -> Option<OutcomeIndex> {
-        let some = |name: &str| fields.get(name).filter(|value| !value.is_null());
-        match (some("return_value"), some("variant")) {
+        match (fields.get("return_value"), fields.get("variant").filter(|name| !name.is_null())) {
+            (Some(Value::Null), _) => None,
             (Some(value), _) => Some(self.outcome(value.clone(), &format!("rule_{position}"))),
             (None, Some(Value::String(name))) => match self.variants.get(name) {
                 Some(Value::Null) => None,
                 Some(value) => Some(self.named(value.clone(), name)),
                 None => {
                     self.unknown_variant(&format!("{at}/variant"), name);
-                    None
+                    Some(self.outcome(json!(true), "true"))
                 }
             },
             (None, Some(_)) => {
-                self.read.fault(Effect::Inert, format!("{at}/variant"), "expected the name of a variant");
-                None
+                self.read.fault(Effect::Tolerated, format!("{at}/variant"), "expected the name of a variant");
+                Some(self.outcome(json!(true), "true"))
             }
             (None, None) => Some(self.outcome(json!(true), "true")),
         }
@@ -234,6 +234,9 @@ impl<'d> Compiler<'d> {
         let split = self.read.get("split").map(|split| self.split(split));
         let whole = if split.is_some() { 100.0 } else { 0.0 };
         let percentage = self.read.percentage("rollout_percentage", Effect::Quarantined, whole);
+        // Stages replace the percentage, even when none of them is active.
+        let percentage =
+            if self.read.get("rollout_stages").is_none_or(|stages| stages == &json!([])) { percentage } else { 0.0 };
         let stages = self.stages();
         let serve = match split {
             Some(Ok(shares)) => Serve::Split(shares),
