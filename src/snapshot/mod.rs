@@ -4,6 +4,8 @@ mod cell;
 mod check;
 mod effective;
 mod graph;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::{collections::BTreeMap, sync::Arc};
