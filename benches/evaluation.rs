@@ -1,0 +1,90 @@
+//! What evaluation and compilation cost. The targets stand in `docs/performance.md`.
+#![expect(missing_docs, reason = "criterion's macros make public functions")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+
+use std::{hint::black_box, sync::Arc};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use flaggate::{
+    eval::Hash,
+    model::{Change, Context, DocumentKey, WorldRevision},
+    snapshot::World,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// A flag with one prerequisite, two rules and a percentage.
+fn typical(key: &str) -> Value {
+    json!({"key": key, "name": key, "prerequisites": ["base"], "targeting_enabled": true, "rollout_enabled": true, "rollout_percentage": 50,
+    "variants": {"on": true, "off": false}, "tags": ["checkout", "web"], "targeting_rules": [
+        {"attribute": "country", "operator": "in", "value": ["US", "CA", "MX"], "return_value": true},
+        {"attribute": "plan", "operator": "equals", "value": "pro", "variant": "on"},
+    ]})
+}
+
+fn documents(count: usize) -> Vec<(DocumentKey, Arc<str>)> {
+    let base = json!({"key": "base", "default_value": true});
+    let flags = (0..count).map(|number| typical(&format!("flag-{number}"))).chain([base]);
+    flags.map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into())).collect()
+}
+
+fn revision(number: u64) -> WorldRevision {
+    WorldRevision { epoch: "bench".into(), number }
+}
+
+fn attributes() -> Map<String, Value> {
+    json!({"country": "DE", "plan": "free"}).as_object().unwrap().clone()
+}
+
+fn evaluate(criterion: &mut Criterion) {
+    let snapshot = World::new(None).load(revision(1), documents(100));
+    let attributes = attributes();
+    let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+    let flag = snapshot.flag("flag-7").unwrap();
+    criterion.bench_function("evaluate one flag", |bench| {
+        bench.iter(|| snapshot.evaluator(black_box(context)).evaluate(flag).unwrap().is_truthy());
+    });
+    let all: Vec<_> = snapshot.keys().map(|key| snapshot.flag(key).unwrap()).collect();
+    criterion.bench_function("evaluate 100 flags", |bench| {
+        bench.iter(|| {
+            let mut evaluator = snapshot.evaluator(black_box(context));
+            all.iter().filter(|flag| evaluator.evaluate(**flag).unwrap().is_truthy()).count()
+        });
+    });
+    for (name, hash) in [("md5", Hash::Md5), ("murmur3", Hash::Murmur3), ("sha1", Hash::Sha1), ("fnv1a", Hash::Fnv1a)] {
+        criterion.bench_function(&format!("bucket {name}"), |bench| {
+            bench.iter(|| hash.bucket(black_box("flag-7"), black_box("user-12345")))
+        });
+    }
+}
+
+fn compile(criterion: &mut Criterion) {
+    let many = documents(10_000);
+    let mut group = criterion.benchmark_group("compile");
+    group.sample_size(10);
+    group.bench_function("10 000 flags", |bench| bench.iter(|| World::new(None).load(revision(1), many.clone())));
+    let mut world = World::new(None);
+    let mut current = world.load(revision(1), many);
+    let mut number = 1;
+    group.bench_function("one change in 10 000", |bench| {
+        bench.iter(|| {
+            number += 1;
+            let mut flag = typical("flag-77");
+            flag["rollout_percentage"] = json!(number % 100);
+            let change = Change { document: DocumentKey::flag("flag-77"), text: Some(flag.to_string().into()) };
+            current = world.apply(revision(number), &[change]);
+        });
+    });
+    group.bench_function("one flag more in 10 000, and one less", |bench| {
+        bench.iter(|| {
+            number += 1;
+            let text = Some(typical("new").to_string().into());
+            world.apply(revision(number), &[Change { document: DocumentKey::flag("new"), text }]);
+            current = world.apply(revision(number), &[Change { document: DocumentKey::flag("new"), text: None }]);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, evaluate, compile);
+criterion_main!(benches);
