@@ -53,6 +53,8 @@ pub struct Store {
     pub kind: StoreKind,
     /// The last good world, served while the store is down at start.
     pub backup: Option<PathBuf>,
+    /// Flag documents that an empty store is filled with at start.
+    pub seed: Option<PathBuf>,
 }
 
 /// The homes that documents can have.

@@ -1,5 +1,93 @@
-//! Configuration: read strictly (`raw`), then checked into the types that the rest of the program uses.
+//! Configuration: TOML read by one table of keys (`keys`, `read`), then checked into the types that the rest of the
+//! program uses.
+//!
+//! Everything that is wrong is reported at once, each with its place; environment variables `FLAGGATE__SECTION__KEY`
+//! override the file.
 
+mod check;
+mod check_routes;
 mod checked;
+mod error;
+mod keys;
+mod overrides;
+mod read;
+mod schema;
+mod units;
+
+use std::path::Path;
 
 pub use checked::*;
+pub use error::ConfigError;
+pub use schema::json_schema;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says something wrong.
+    #[error(transparent)]
+    Config(Box<ConfigError>),
+}
+
+impl Config {
+    /// Reads a file, with overrides from environment variables.
+    ///
+    /// # Errors
+    /// The file cannot be read, or anything in it or in a variable is wrong.
+    pub fn load(path: &Path, variables: impl Iterator<Item = (String, String)>) -> Result<Self, LoadError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: name.clone(), source })?;
+        Self::parse(&name, &text, variables).map_err(LoadError::Config)
+    }
+
+    /// Reads TOML text; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// Anything in it or in a variable is wrong.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Box<ConfigError>> {
+        let (mut raw, mut problems) = read::parse(text);
+        if !problems.is_empty() {
+            return Err(Box::new(ConfigError::new(name, text, problems)));
+        }
+        overrides::apply(&mut raw, &keys::ROOT, variables, &mut problems);
+        let table = read::table(raw, "", &keys::ROOT, &mut problems);
+        let config = check::check(&table, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(Box::new(ConfigError::new(name, text, problems))) }
+    }
+
+    /// A small configuration: one listener and the admin on ports of the system's choice, a store in memory, one upstream
+    /// that nobody listens on, one route.
+    #[must_use]
+    pub fn for_testing() -> Self {
+        let text = "
+            listeners = [{ name = \"web\", address = \"127.0.0.1:0\" }]
+            admin.address = \"127.0.0.1:0\"
+            store.kind = \"memory\"
+            upstreams.stable.endpoints = [{ address = \"127.0.0.1:9\" }]
+            routes = [{ name = \"all\", upstream = \"stable\" }]
+        ";
+        Self::parse("testing", text, std::iter::empty()).expect("the testing configuration is right")
+    }
+
+    /// The keys of all flags that routes name.
+    pub fn flags(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().flat_map(|route| {
+            let features = route.features.iter().map(|feature| &feature.flag);
+            let canary = route.canary.iter().map(|canary| &canary.flag);
+            let blue_green = route.blue_green.iter().map(|blue_green| &blue_green.flag);
+            let headers = route.flag_headers.iter().map(|header| &header.flag);
+            features.chain(canary).chain(blue_green).chain(&route.flags).chain(headers).map(|flag| &**flag)
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! From known keys to the checked configuration: names resolve, addresses parse, nothing is there twice.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use super::{
+    checked::*,
+    error::{At, Problem},
+    read::Table,
+};
+
+/// Checks a configuration; what comes out is only good when no problem was noted.
+pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
+    let mut checker = Checker { problems, upstreams: upstream_names(root) };
+    Config {
+        listeners: checker.listeners(root),
+        admin: checker.admin(root),
+        store: store(root),
+        context: checker.context(root),
+        inject: checker.inject(root),
+        upstreams: checker.upstreams(root),
+        routes: checker.routes(root),
+        access_log: access_log(root),
+        server: server(root),
+    }
+}
+
+pub(super) struct Checker<'p> {
+    problems: &'p mut Vec<Problem>,
+    /// The names of all upstreams, in their order.
+    pub(super) upstreams: Vec<String>,
+}
+
+impl Checker<'_> {
+    pub(super) fn problem(&mut self, at: &At, message: impl Into<String>) {
+        self.problems.push(Problem { at: at.clone(), message: message.into() });
+    }
+
+    /// Parses a text, with a message for one that cannot be.
+    pub(super) fn parse<T>(
+        &mut self,
+        (text, at): (&str, &At),
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(text);
+        if parsed.is_none() {
+            self.problem(at, format!("{text:?} is not {wanted}"));
+        }
+        parsed
+    }
+
+    pub(super) fn header(&mut self, text: (&str, &At)) -> Option<HeaderName> {
+        let usable = |text: &str| text.parse().ok().filter(|_| !text.contains('_'));
+        self.parse(text, "a header name (letters, digits and dashes)", usable)
+    }
+
+    fn headers(&mut self, table: Option<&Table>, name: &str, default: &'static str) -> HeaderName {
+        let given = table.and_then(|table| table.text(name)).and_then(|text| self.header(text));
+        given.unwrap_or_else(|| HeaderName::from_static(default))
+    }
+
+    fn address(&mut self, table: &Table) -> SocketAddr {
+        let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let Some(text) = table.text("address") else { return fallback };
+        self.parse(text, "an address like \"0.0.0.0:8080\"", |text| text.parse().ok()).unwrap_or(fallback)
+    }
+
+    /// Notes a name that was there before.
+    pub(super) fn once<'t>(&mut self, seen: &mut Vec<&'t str>, what: &str, named: Option<(&'t str, &At)>) -> String {
+        let Some((name, at)) = named else { return String::new() };
+        if name.is_empty() {
+            self.problem(at, format!("a {what} needs a name"));
+        } else if seen.contains(&name) {
+            self.problem(at, format!("there are two {what}s named {name:?}"));
+        }
+        seen.push(name);
+        name.to_owned()
+    }
+
+    fn listeners(&mut self, root: &Table) -> Vec<Listener> {
+        let (mut names, mut listeners) = (Vec::new(), Vec::<Listener>::new());
+        for (table, at) in root.tables("listeners") {
+            let name = self.once(&mut names, "listener", table.text("name"));
+            let address = self.address(table);
+            if listeners.iter().any(|other| other.address == address && address.port() != 0) {
+                self.problem(
+                    table.text("address").map_or(at, |(_, at)| at),
+                    format!("two listeners listen on {address}"),
+                );
+            }
+            let network = |text: &str| {
+                text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+            };
+            let proxies = table.texts("trusted_proxies");
+            let trusted_proxies =
+                proxies.filter_map(|text| self.parse(text, "a CIDR like \"10.0.0.0/8\"", network)).collect();
+            listeners.push(Listener { name, address, trusted_proxies });
+        }
+        if let Some(node) = root.get("listeners").filter(|_| listeners.is_empty()) {
+            self.problem(&node.at, "there must be at least one listener");
+        }
+        listeners
+    }
+
+    fn admin(&mut self, root: &Table) -> Admin {
+        let Some((table, at)) = root.table("admin") else {
+            return Admin { address: SocketAddr::from(([127, 0, 0, 1], 9090)) };
+        };
+        let at = table.text("address").map_or(at, |(_, at)| at).clone();
+        let address = match table.get("address") {
+            Some(_) => self.address(table),
+            None => SocketAddr::from(([127, 0, 0, 1], 9090)),
+        };
+        if !address.ip().is_loopback() {
+            self.problem(
+                &at,
+                format!(
+                    "the admin listener must be on loopback, as it knows no tokens yet: use \"127.0.0.1:{}\"",
+                    address.port()
+                ),
+            );
+        }
+        let taken = root.tables("listeners").filter_map(|(listener, _)| listener.text("address"));
+        if address.port() != 0 && taken.into_iter().any(|(other, _)| other.parse() == Ok(address)) {
+            self.problem(&at, format!("{address} is a listener's address already"));
+        }
+        Admin { address }
+    }
+
+    fn context(&mut self, root: &Table) -> ContextConfig {
+        let empty = Table::default();
+        let table = root.table("context").map_or(&empty, |(table, _)| table);
+        let text = |name: &str| table.text(name).map(|(text, _)| text.to_owned());
+        let mut user_id = Vec::new();
+        for (source, at) in table.tables("user_id") {
+            user_id.extend(self.identity(source, at));
+        }
+        if table.get("user_id").is_none() {
+            user_id.push(IdentitySource::Header(HeaderName::from_static("x-user-id")));
+        }
+        let mut attributes = BTreeMap::new();
+        for (name, node) in table.table("attributes").into_iter().flat_map(|(table, _)| &table.entries) {
+            if let Some(attribute) = node.table().and_then(|table| self.attribute(name, table, &node.at)) {
+                attributes.insert(name.clone(), attribute);
+            }
+        }
+        let accept_identity_from = match table.text("accept_identity_from").map_or("", |(text, _)| text) {
+            "anyone" => AcceptIdentityFrom::Anyone,
+            "nobody" => AcceptIdentityFrom::Nobody,
+            _ => AcceptIdentityFrom::TrustedProxies,
+        };
+        ContextConfig {
+            user_id,
+            accept_identity_from,
+            environment: text("environment"),
+            region: text("region"),
+            attributes,
+        }
+    }
+
+    fn identity(&mut self, table: &Table, at: &At) -> Option<IdentitySource> {
+        let (name, text) = self.one_of(table, at, &["header", "cookie", "anonymous_cookie"])?;
+        match name {
+            "header" => self.header(text).map(IdentitySource::Header),
+            "cookie" => self.cookie(text).map(IdentitySource::Cookie),
+            _ => self.cookie(text).map(IdentitySource::AnonymousCookie),
+        }
+    }
+
+    fn attribute(&mut self, name: &str, table: &Table, at: &At) -> Option<AttributeConfig> {
+        if matches!(name, "user_id" | "segment" | "user_segment" | "segments") || name.contains('.') {
+            self.problem(at, format!("{name:?} is built in and cannot be read from the request"));
+            return None;
+        }
+        let (source, text) = self.one_of(table, at, &["header", "cookie", "query"])?;
+        let source = match source {
+            "header" => AttributeSource::Header(self.header(text)?),
+            "cookie" => AttributeSource::Cookie(self.cookie(text)?),
+            _ => AttributeSource::Query(text.0.to_owned()),
+        };
+        let kind = match table.text("type").map_or("", |(text, _)| text) {
+            "number" => AttributeKind::Number,
+            "boolean" => AttributeKind::Boolean,
+            "list" => AttributeKind::List,
+            _ => AttributeKind::String,
+        };
+        Some(AttributeConfig { source, kind })
+    }
+
+    /// The one key of several that must be there alone.
+    fn one_of<'t>(
+        &mut self,
+        table: &'t Table,
+        at: &At,
+        names: &[&'static str],
+    ) -> Option<(&'static str, (&'t str, &'t At))> {
+        let mut given = names.iter().filter_map(|name| Some((*name, table.text(name)?)));
+        match (given.next(), given.next()) {
+            (Some(one), None) => Some(one),
+            _ => {
+                self.problem(at, format!("exactly one of {} must be given", names.join(", ")));
+                None
+            }
+        }
+    }
+
+    fn cookie(&mut self, text: (&str, &At)) -> Option<String> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        self.parse(text, "a cookie's name", |text| {
+            (!text.is_empty() && text.bytes().all(token)).then(|| text.to_owned())
+        })
+    }
+
+    fn inject(&mut self, root: &Table) -> Inject {
+        let table = root.table("inject").map(|(table, _)| table);
+        let inject = Inject {
+            user_id: self.headers(table, "user_id", "x-user-id"),
+            user_segments: self.headers(table, "user_segments", "x-user-segments"),
+            user_context: self.headers(table, "user_context", "x-user-context"),
+            context_attributes: table
+                .into_iter()
+                .flat_map(|table| table.texts("context_attributes"))
+                .map(|(text, _)| text.to_owned())
+                .collect(),
+            flags: self.headers(table, "flags", "x-flags"),
+            route: self.headers(table, "route", "x-flaggate-route"),
+            request_id: self.headers(table, "request_id", "x-request-id"),
+        };
+        let mut names = [
+            &inject.user_id,
+            &inject.user_segments,
+            &inject.user_context,
+            &inject.flags,
+            &inject.route,
+            &inject.request_id,
+        ];
+        names.sort_by_key(|name| name.as_str());
+        let twice = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string());
+        if let (Some(name), Some((_, at))) = (twice, root.table("inject")) {
+            self.problem(at, format!("two of the injected headers are named {name:?}"));
+        }
+        inject
+    }
+}
+
+fn upstream_names(root: &Table) -> Vec<String> {
+    let entries = root.table("upstreams").into_iter().flat_map(|(table, _)| &table.entries);
+    entries.filter(|(_, node)| node.table().is_some()).map(|(name, _)| name.clone()).collect()
+}
+
+fn store(root: &Table) -> Store {
+    let empty = Table::default();
+    let table = root.table("store").map_or(&empty, |(table, _)| table);
+    let path = |name: &str| table.text(name).map(|(text, _)| PathBuf::from(text));
+    let kind = match table.text("kind").map_or("", |(text, _)| text) {
+        "memory" => StoreKind::Memory,
+        _ => StoreKind::Embedded { path: path("path").unwrap_or_else(|| PathBuf::from("data/flaggate.redb")) },
+    };
+    Store { kind, backup: path("backup"), seed: path("seed") }
+}
+
+fn access_log(root: &Table) -> AccessLog {
+    let empty = Table::default();
+    let table = root.table("access_log").map_or(&empty, |(table, _)| table);
+    AccessLog {
+        enabled: table.boolean("enabled", true),
+        path: table.text("path").map(|(text, _)| PathBuf::from(text)),
+        format: match table.text("format").map_or("", |(text, _)| text) {
+            "logfmt" => AccessLogFormat::Logfmt,
+            _ => AccessLogFormat::Json,
+        },
+    }
+}
+
+fn server(root: &Table) -> Server {
+    let empty = Table::default();
+    let table = root.table("server").map_or(&empty, |(table, _)| table);
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Server {
+        workers: table.count("workers").unwrap_or_else(cores),
+        drain_timeout: table.duration("drain_timeout", Duration::from_secs(30)),
+    }
+}

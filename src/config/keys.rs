@@ -1,0 +1,332 @@
+//! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
+//! the check of the documentation all follow this table.
+
+/// What a key takes.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Text,
+    Boolean,
+    /// A whole number in a range, ends included.
+    Integer(i64, i64),
+    /// `"250ms"`, `"2s"`, `"5m"`, `"1h"`, `"1d"`.
+    Duration,
+    /// `"512B"`, `"64KiB"`, `"10MiB"`, `"1GiB"`.
+    Size,
+    Choice(&'static [&'static str]),
+    List(&'static Self),
+    Table(&'static Section),
+    /// A table whose names are free.
+    Map(&'static Self),
+}
+
+/// The keys of one table.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) keys: &'static [Key],
+    /// Keys that a later version will know.
+    pub(super) later: &'static [&'static str],
+}
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// As it would stand in the file; `required` or `none` where there is none.
+    pub(super) default: &'static str,
+    pub(super) doc: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc }
+}
+
+pub(super) const REQUIRED: &str = "required";
+
+const TEXTS: Kind = Kind::List(&Kind::Text);
+
+pub(super) static ROOT: Section = Section {
+    keys: &[
+        key("listeners", Kind::List(&Kind::Table(&LISTENER)), REQUIRED, "where the gateway takes requests"),
+        key("admin", Kind::Table(&ADMIN), "", "the admin listener: REST, metrics, health"),
+        key("store", Kind::Table(&STORE), "", "where documents live"),
+        key("context", Kind::Table(&CONTEXT), "", "who is asking: the user id and attributes"),
+        key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
+        key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
+        key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
+        key("access_log", Kind::Table(&ACCESS_LOG), "", "one line for each request"),
+        key("server", Kind::Table(&SERVER), "", "process-wide settings"),
+    ],
+    later: &["privacy", "tracing", "events", "conductor"],
+};
+
+static LISTENER: Section = Section {
+    keys: &[
+        key("name", Kind::Text, REQUIRED, "its name in logs and metrics"),
+        key("address", Kind::Text, REQUIRED, "`ip:port` to listen on"),
+        key("trusted_proxies", TEXTS, "[]", "CIDRs of peers whose identity and forwarding headers are believed"),
+    ],
+    later: &["http2", "tls"],
+};
+
+static ADMIN: Section = Section {
+    keys: &[key(
+        "address",
+        Kind::Text,
+        "\"127.0.0.1:9090\"",
+        "`ip:port` to listen on; loopback only, as there are no tokens yet",
+    )],
+    later: &["tokens", "cors", "tls"],
+};
+
+static STORE: Section = Section {
+    keys: &[
+        key(
+            "kind",
+            Kind::Choice(&["embedded", "memory"]),
+            "\"embedded\"",
+            "`embedded`: a file of this gateway's own; `memory`: gone at the end",
+        ),
+        key(
+            "path",
+            Kind::Text,
+            "\"data/flaggate.redb\"",
+            "the file of the embedded store, relative to the working directory",
+        ),
+        key("backup", Kind::Text, "none", "the last good world as JSON; served when the store is down at start"),
+        key(
+            "seed",
+            Kind::Text,
+            "none",
+            "a JSON array of flag documents, written into the store when it is empty at start",
+        ),
+    ],
+    later: &["url", "urls", "key_prefix", "sentinel", "cluster", "ready_stale_after"],
+};
+
+static CONTEXT: Section = Section {
+    keys: &[
+        key(
+            "user_id",
+            Kind::List(&Kind::Table(&IDENTITY)),
+            "[{ header = \"X-User-Id\" }]",
+            "sources of the user id; the first that has one wins",
+        ),
+        key(
+            "accept_identity_from",
+            Kind::Choice(&["trusted_proxies", "anyone", "nobody"]),
+            "\"trusted_proxies\"",
+            "whose identity headers and cookies are believed; `anyone` is for development",
+        ),
+        key(
+            "environment",
+            Kind::Text,
+            "none",
+            "names the overrides in flags' `environments` that apply; also the attribute `environment`",
+        ),
+        key("region", Kind::Text, "none", "the attribute `region`"),
+        key(
+            "attributes",
+            Kind::Map(&Kind::Table(&ATTRIBUTE)),
+            "{}",
+            "attributes that are read from the request, by name",
+        ),
+    ],
+    later: &["jwt", "profiles", "sticky"],
+};
+
+static IDENTITY: Section = Section {
+    keys: &[
+        key("header", Kind::Text, "none", "a request header"),
+        key("cookie", Kind::Text, "none", "a cookie"),
+        key(
+            "anonymous_cookie",
+            Kind::Text,
+            "none",
+            "a cookie that the gateway sets, with a random id, for users that are otherwise unknown",
+        ),
+    ],
+    later: &["jwt"],
+};
+
+static ATTRIBUTE: Section = Section {
+    keys: &[
+        key("header", Kind::Text, "none", "a request header; believed as `accept_identity_from` says"),
+        key("cookie", Kind::Text, "none", "a cookie; believed as `accept_identity_from` says"),
+        key("query", Kind::Text, "none", "a parameter of the query, believed from anyone"),
+        key(
+            "type",
+            Kind::Choice(&["string", "number", "boolean", "list"]),
+            "\"string\"",
+            "what it is parsed as; an attribute that cannot be parsed is absent",
+        ),
+    ],
+    later: &["jwt"],
+};
+
+static INJECT: Section = Section {
+    keys: &[
+        key("user_id", Kind::Text, "\"X-User-Id\"", "header with the user id"),
+        key("user_segments", Kind::Text, "\"X-User-Segments\"", "header with the user's segments"),
+        key("user_context", Kind::Text, "\"X-User-Context\"", "header with attributes, base64url JSON"),
+        key(
+            "context_attributes",
+            TEXTS,
+            "[]",
+            "the attributes that go into `user_context`; none: the header is not sent",
+        ),
+        key("flags", Kind::Text, "\"X-Flags\"", "header with the route's flags, a structured-field dictionary"),
+        key("route", Kind::Text, "\"X-Flaggate-Route\"", "header with route, strategy, upstream and revision"),
+        key("request_id", Kind::Text, "\"X-Request-Id\"", "header with the request id"),
+    ],
+    later: &["baggage", "traceparent"],
+};
+
+static UPSTREAM: Section = Section {
+    keys: &[
+        key("endpoints", Kind::List(&Kind::Table(&ENDPOINT)), REQUIRED, "where it is"),
+        key(
+            "load_balance",
+            Kind::Choice(&["round_robin", "p2c"]),
+            "\"round_robin\"",
+            "how an endpoint is chosen; `p2c`: the less busy of two drawn at random",
+        ),
+        key("timeouts", Kind::Table(&TIMEOUTS), "", "how long things may take"),
+        key("retries", Kind::Table(&RETRIES), "", "what is tried again: connect errors, and idempotent methods only"),
+        key(
+            "health_check",
+            Kind::Table(&HEALTH_CHECK),
+            "none",
+            "an active check; without it every endpoint counts as healthy",
+        ),
+    ],
+    later: &["outlier", "protocol", "tls", "circuit_breaker"],
+};
+
+static ENDPOINT: Section = Section {
+    keys: &[
+        key("address", Kind::Text, REQUIRED, "`host:port`; a host name is resolved again and again"),
+        key("weight", Kind::Integer(1, 1_000), "1", "its share of the requests relative to the others"),
+    ],
+    later: &["zone"],
+};
+
+static TIMEOUTS: Section = Section {
+    keys: &[
+        key("connect", Kind::Duration, "\"1s\"", "to connect"),
+        key("read", Kind::Duration, "\"30s\"", "between two reads or writes"),
+        key("request", Kind::Duration, "\"60s\"", "from the request's header to the response's header"),
+    ],
+    later: &["idle"],
+};
+
+static RETRIES: Section = Section {
+    keys: &[key("attempts", Kind::Integer(1, 10), "2", "tries in all; 1 turns retries off")],
+    later: &["budget_percent"],
+};
+
+static HEALTH_CHECK: Section = Section {
+    keys: &[
+        key("path", Kind::Text, "none", "GET of this path must answer 2xx; without it a TCP connection is enough"),
+        key("interval", Kind::Duration, "\"2s\"", "between two checks"),
+        key("timeout", Kind::Duration, "\"1s\"", "for one check"),
+        key("healthy", Kind::Integer(1, 100), "2", "successes in a row that make an endpoint healthy"),
+        key("unhealthy", Kind::Integer(1, 100), "3", "failures in a row that make it unhealthy"),
+    ],
+    later: &["host", "status", "grpc"],
+};
+
+static ROUTE: Section = Section {
+    keys: &[
+        key("name", Kind::Text, REQUIRED, "its name in logs, headers and metrics"),
+        key("match", Kind::Table(&MATCH), "", "which requests it takes; without it all"),
+        key("upstream", Kind::Text, REQUIRED, "where requests go that no strategy takes"),
+        key(
+            "features",
+            Kind::List(&Kind::Table(&FEATURE)),
+            "[]",
+            "variations of flags that have upstreams of their own, first of all",
+        ),
+        key("canary", Kind::Table(&CANARY), "none", "users for whom a flag is on go to the canary, second"),
+        key(
+            "blue_green",
+            Kind::Table(&BLUE_GREEN),
+            "none",
+            "users go to the side that a flag's variation names, third",
+        ),
+        key("flags", TEXTS, "[]", "flags that are evaluated for injection only"),
+        key("flag_headers", Kind::List(&Kind::Table(&FLAG_HEADER)), "[]", "flags that get a header of their own"),
+        key("expose", Kind::Boolean, "false", "whether the client is told the upstream (`X-Flaggate-Upstream`)"),
+        key("rewrite", Kind::Table(&REWRITE), "", "what is changed in the path"),
+        key("limits", Kind::Table(&LIMITS), "", "what a request may be"),
+        key("merge_slashes", Kind::Boolean, "true", "whether `//` in a path is the same as `/`"),
+    ],
+    later: &["mirror", "on_flip", "sticky", "timeouts"],
+};
+
+static MATCH: Section = Section {
+    keys: &[
+        key("hosts", TEXTS, "[]", "host names, `*.` in front for every name below; none: any"),
+        key("path_prefix", Kind::Text, "\"/\"", "the path or a parent of it"),
+        key("methods", TEXTS, "[]", "none: any"),
+        key("headers", Kind::Map(&Kind::Text), "{}", "headers that must have exactly these values"),
+    ],
+    later: &["query", "path", "path_regex"],
+};
+
+static FEATURE: Section = Section {
+    keys: &[
+        key("flag", Kind::Text, REQUIRED, "the flag"),
+        key(
+            "variations",
+            Kind::Map(&Kind::Text),
+            REQUIRED,
+            "variation = upstream; other variations go on to the next strategy",
+        ),
+    ],
+    later: &[],
+};
+
+static CANARY: Section = Section {
+    keys: &[key("flag", Kind::Text, REQUIRED, "the flag"), key("upstream", Kind::Text, REQUIRED, "the canary")],
+    later: &[],
+};
+
+static BLUE_GREEN: Section = Section {
+    keys: &[
+        key("flag", Kind::Text, REQUIRED, "the flag; its variations are `blue` and `green`"),
+        key("blue", Kind::Text, REQUIRED, "the upstream of variation `blue`"),
+        key("green", Kind::Text, REQUIRED, "the upstream of variation `green`"),
+    ],
+    later: &[],
+};
+
+static FLAG_HEADER: Section = Section {
+    keys: &[key("flag", Kind::Text, REQUIRED, "the flag"), key("header", Kind::Text, "X-Flag-<key>", "the header")],
+    later: &[],
+};
+
+static REWRITE: Section = Section {
+    keys: &[key("strip_prefix", Kind::Text, "none", "taken off the front of the path")],
+    later: &["add_prefix", "replace"],
+};
+
+static LIMITS: Section =
+    Section { keys: &[key("body", Kind::Size, "\"10MiB\"", "the largest request body")], later: &["rate"] };
+
+static ACCESS_LOG: Section = Section {
+    keys: &[
+        key("enabled", Kind::Boolean, "true", "whether there is one"),
+        key("path", Kind::Text, "none", "the file; none: standard output"),
+        key("format", Kind::Choice(&["json", "logfmt"]), "\"json\"", "how a line looks"),
+    ],
+    later: &["sample"],
+};
+
+static SERVER: Section = Section {
+    keys: &[
+        key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
+        key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
+    ],
+    later: &["drain_notice", "upgrade"],
+};
