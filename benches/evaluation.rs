@@ -1,6 +1,4 @@
 //! What evaluation and compilation cost. The targets stand in `docs/performance.md`.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
-#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::{hint::black_box, sync::Arc};
 

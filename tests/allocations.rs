@@ -1,5 +1,4 @@
 //! Evaluation allocates nothing.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use flaggate::{
     model::{Context, DocumentKey, WorldRevision},
