@@ -1,4 +1,5 @@
-//! What evaluation and compilation cost. The targets stand in `docs/performance.md`.
+//! What evaluation and compilation cost.
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::{hint::black_box, sync::Arc};
 

@@ -1,0 +1,304 @@
+//! The configuration: every file in `config/` is right, everything wrong is told with its place.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{fs, path::Path};
+
+use flaggate::{
+    config::{Config, json_schema},
+    model::{DocumentKey, FlagDocument, WorldRevision},
+    snapshot::World,
+};
+use serde_json::Value;
+
+const GOOD: &str = r#"# a small configuration that is right
+
+[[listeners]]
+name = "web"
+address = "127.0.0.1:8080"
+[upstreams.stable]
+endpoints = [{ address = "127.0.0.1:1" }]
+[upstreams.canary]
+endpoints = [{ address = "localhost:2" }]
+[[routes]]
+name = "all"
+upstream = "stable"
+"#;
+
+fn errors(text: &str, variables: &[(&str, &str)]) -> String {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse("f.toml", text, variables).map_or_else(|error| error.to_string(), |_| String::new())
+}
+
+/// `GOOD` (12 lines) with more behind it: the message for the first line of `more` is at line 13.
+fn check(more: &str, expected: &str) {
+    assert_eq!(errors(&format!("{GOOD}{more}"), &[]), expected, "{more}");
+}
+
+#[test]
+fn every_file_in_config_is_right() {
+    let mut seen = 0;
+    for entry in fs::read_dir("config").unwrap() {
+        let path = entry.unwrap().path();
+        seen += 1;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => {
+                let config = Config::load(&path, std::iter::empty()).unwrap_or_else(|error| panic!("{error}"));
+                if let Some(seed) = &config.store.seed {
+                    assert!(Path::new(seed).exists(), "{} names {}", path.display(), seed.display());
+                }
+            }
+            _ => flags_are_right(&path),
+        }
+    }
+    assert!(seen >= 6, "{seen}");
+}
+
+fn flags_are_right(path: &Path) {
+    let flags: Vec<Value> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let documents =
+        flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
+    let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
+    for flag in &flags {
+        let faults = snapshot.check(&FlagDocument::parse(&flag.to_string()).unwrap());
+        assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+    }
+    assert_eq!(snapshot.diagnostics().count(), 0);
+}
+
+#[test]
+fn the_schema_takes_every_file_in_config() {
+    let validator = jsonschema::draft202012::new(&json_schema()).unwrap();
+    for entry in fs::read_dir("config").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let value: toml::Value = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let wrong: Vec<String> =
+                validator.iter_errors(&serde_json::to_value(value).unwrap()).map(|error| error.to_string()).collect();
+            assert!(wrong.is_empty(), "{}: {wrong:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    fn keys(schema: &Value, found: &mut Vec<String>) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            found.push(name.clone());
+            keys(property, found);
+            keys(&property["items"], found);
+            keys(&property["additionalProperties"], found);
+        }
+    }
+    let mut found = Vec::new();
+    keys(&json_schema(), &mut found);
+    let docs = fs::read_to_string("docs/configuration.md").unwrap();
+    let missing: Vec<&String> = found.iter().filter(|key| !docs.contains(&format!("`{key}`"))).collect();
+    assert!(found.len() > 60 && missing.is_empty(), "docs/configuration.md lacks {missing:?}");
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    check(
+        "colour = 1\n",
+        "f.toml:13:1: unknown key `colour` in routes[0]; it takes name, match, upstream, features, canary, blue_green, flags, flag_headers, expose, rewrite, limits, merge_slashes",
+    );
+    check("featurs = []\n", "f.toml:13:1: unknown key `featurs` in routes[0], did you mean \"features\"?");
+    check(
+        "canary = { flag = \"f\", upstrem = \"canary\", upstream = \"canary\" }\n",
+        "f.toml:13:24: unknown key `upstrem` in routes[0].canary, did you mean \"upstream\"?",
+    );
+    check("[admn]\n", "f.toml:13:2: unknown key `admn`, did you mean \"admin\"?");
+    check("[admin]\nadress = \"x\"\n", "f.toml:14:1: unknown key `adress` in admin, did you mean \"address\"?");
+    check("[context.attributes.a]\nheadr = \"X\"\n", "f.toml:14:1: unknown key `headr` in context.attributes.a, did you mean \"header\"?\nf.toml:13:1: exactly one of header, cookie, query must be given".split('\n').rev().collect::<Vec<_>>().join("\n").as_str());
+}
+
+#[test]
+fn what_a_later_version_will_know_is_told_so() {
+    for (more, at, key) in [
+        ("mirror = {}\n", "13:1", "`mirror` in routes[0]"),
+        ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
+        ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
+        ("[store]\nurl = \"redis://localhost\"\n", "14:1", "`url` in store"),
+        ("[admin]\ntokens = []\n", "14:1", "`tokens` in admin"),
+        ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
+        ("[tracing]\n", "13:2", "`tracing`"),
+    ] {
+        check(more, &format!("f.toml:{at}: {key} is not supported by this version yet"));
+    }
+}
+
+#[test]
+fn values_of_the_wrong_kind() {
+    for (more, at, message) in [
+        ("expose = \"yes\"\n", "13:10", "routes[0].expose takes true or false, not \"yes\""),
+        ("expose = 1\n", "13:10", "routes[0].expose takes true or false, not 1"),
+        ("flags = \"theme\"\n", "13:9", "routes[0].flags takes a list, not \"theme\""),
+        ("flags = [1.5]\n", "13:10", "routes[0].flags[0] takes a string, not a number with a fraction"),
+        ("match = 1\n", "13:9", "routes[0].match takes a table, not 1"),
+        (
+            "limits = { body = \"10MB!\" }\n",
+            "13:19",
+            "routes[0].limits.body takes a size like \"64KiB\" or \"10MiB\", not \"10MB!\"",
+        ),
+        ("[server]\nworkers = 0\n", "14:11", "server.workers takes a whole number from 1 to 1024, not 0"),
+        (
+            "[server]\ndrain_timeout = 30\n",
+            "14:17",
+            "server.drain_timeout takes a duration like \"250ms\", \"2s\" or \"5m\", not 30",
+        ),
+        (
+            "[server]\ndrain_timeout = \"30 years\"\n",
+            "14:17",
+            "server.drain_timeout takes a duration like \"250ms\", \"2s\" or \"5m\", not \"30 years\"",
+        ),
+        (
+            "[store]\nkind = \"embeded\"\n",
+            "14:8",
+            "store.kind has no \"embeded\", did you mean \"embedded\"?; it takes embedded, memory",
+        ),
+        ("[store]\nkind = \"redis\"\n", "14:8", "store.kind has no \"redis\"; it takes embedded, memory"),
+    ] {
+        check(more, &format!("f.toml:{at}: {message}"));
+    }
+}
+
+#[test]
+fn values_that_cannot_be() {
+    for (more, at, message) in [
+        (
+            "canary = { flag = \"f\", upstream = \"canry\" }\n",
+            "13:35",
+            "there is no upstream \"canry\", did you mean \"canary\"?",
+        ),
+        ("canary = { flag = \"\", upstream = \"canary\" }\n", "13:19", "a flag's key cannot be empty"),
+        ("canary = { flag = \"f\" }\n", "13:10", "`upstream` is missing in routes[0].canary: the canary"),
+        (
+            "features = [{ flag = \"f\", variations = {} }]\n",
+            "13:40",
+            "a feature needs at least one variation = upstream",
+        ),
+        ("features = [{ flag = \"f\", variations = { a = \"x\" } }]\n", "13:46", "there is no upstream \"x\""),
+        ("match = { methods = [\"get\"] }\n", "13:22", "\"get\" is not a method like \"GET\""),
+        ("match = { methods = [\"TRACE\"] }\n", "13:22", "\"TRACE\" is not a method like \"GET\""),
+        (
+            "match = { hosts = [\"a b\"] }\n",
+            "13:20",
+            "\"a b\" is not a host name like \"shop.example\" or \"*.shop.example\"",
+        ),
+        ("match = { path_prefix = \"shop\" }\n", "13:25", "\"shop\" is not a path like \"/checkout\""),
+        (
+            "match = { headers = { a_b = \"x\" } }\n",
+            "13:29",
+            "\"a_b\" is not a header name (letters, digits and dashes)",
+        ),
+        ("rewrite = { strip_prefix = \"/a?b\" }\n", "13:28", "\"/a?b\" is not a path like \"/checkout\""),
+        ("[[routes]]\nname = \"all\"\nupstream = \"stable\"\n", "14:8", "there are two routes named \"all\""),
+        (
+            "[[routes]]\nname = \"a b\"\nupstream = \"stable\"\n",
+            "14:8",
+            "\"a b\" is no name for a route: letters, digits, dots, dashes and underscores",
+        ),
+        (
+            "[[routes]]\nname = \"b\"\n",
+            "13:1",
+            "`upstream` is missing in routes[1]: where requests go that no strategy takes",
+        ),
+        ("[[listeners]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\n", "14:8", "there are two listeners named \"web\""),
+        (
+            "[[listeners]]\nname = \"b\"\naddress = \"127.0.0.1:8080\"\n",
+            "15:11",
+            "two listeners listen on 127.0.0.1:8080",
+        ),
+        (
+            "[[listeners]]\nname = \"b\"\naddress = \"localhost\"\n",
+            "15:11",
+            "\"localhost\" is not an address like \"0.0.0.0:8080\"",
+        ),
+        (
+            "[[listeners]]\nname = \"b\"\naddress = \"[::1]:1\"\ntrusted_proxies = [\"10.0.0.0/33\"]\n",
+            "16:20",
+            "\"10.0.0.0/33\" is not a CIDR like \"10.0.0.0/8\"",
+        ),
+        (
+            "[admin]\naddress = \"0.0.0.0:9090\"\n",
+            "14:11",
+            "the admin listener must be on loopback, as it knows no tokens yet: use \"127.0.0.1:9090\"",
+        ),
+        ("[admin]\naddress = \"127.0.0.1:8080\"\n", "14:11", "127.0.0.1:8080 is a listener's address already"),
+        ("[upstreams.empty]\nendpoints = []\n", "14:13", "upstream \"empty\" needs at least one endpoint"),
+        (
+            "[upstreams.x]\nendpoints = [{ address = \"localhost\" }]\n",
+            "14:26",
+            "\"localhost\" is not an address like \"10.0.0.1:8080\" or \"host:8080\"",
+        ),
+        (
+            "[upstreams.x]\nendpoints = [{ address = \"h:0\" }]\n",
+            "14:26",
+            "\"h:0\" is not an address like \"10.0.0.1:8080\" or \"host:8080\"",
+        ),
+        (
+            "[upstreams.x]\nendpoints = [{ address = \"h:1\" }]\nhealth_check = { path = \"x\" }\n",
+            "15:25",
+            "\"x\" is not a path like \"/checkout\"",
+        ),
+        ("[context]\nuser_id = [{}]\n", "14:12", "exactly one of header, cookie, anonymous_cookie must be given"),
+        (
+            "[context]\nuser_id = [{ header = \"a b\" }]\n",
+            "14:23",
+            "\"a b\" is not a header name (letters, digits and dashes)",
+        ),
+        ("[context]\nuser_id = [{ cookie = \"a;b\" }]\n", "14:23", "\"a;b\" is not a cookie's name"),
+        (
+            "[context.attributes]\nuser_id = { header = \"X\" }\n",
+            "14:11",
+            "\"user_id\" is built in and cannot be read from the request",
+        ),
+        (
+            "[context.attributes]\na = { header = \"X\", query = \"x\" }\n",
+            "14:5",
+            "exactly one of header, cookie, query must be given",
+        ),
+        ("[inject]\nflags = \"X-User-Id\"\n", "13:1", "two of the injected headers are named \"x-user-id\""),
+    ] {
+        check(more, &format!("f.toml:{at}: {message}"));
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let text = format!("{GOOD}expose = 1\nflags = 2\n[admin]\naddress = \"x\"\n");
+    assert_eq!(errors(&text, &[]).lines().count(), 3, "{}", errors(&text, &[]));
+    assert_eq!(errors("a = [", &[]).lines().next().map(|line| line.starts_with("f.toml:1:")), Some(true));
+    assert!(errors("", &[]).contains("`listeners` is missing"));
+}
+
+#[test]
+fn variables_override() {
+    let parse = |variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::parse("f.toml", GOOD, variables).unwrap()
+    };
+    let config = parse(&[
+        ("FLAGGATE__ADMIN__ADDRESS", "127.0.0.1:7777"),
+        ("FLAGGATE__LISTENERS__0__ADDRESS", "127.0.0.1:8888"),
+        ("FLAGGATE__SERVER__WORKERS", "3"),
+        ("FLAGGATE__ACCESS_LOG__ENABLED", "false"),
+        ("FLAGGATE__ROUTES__0__FLAGS", "a, b"),
+        ("FLAGGATE__UPSTREAMS__STABLE__LOAD_BALANCE", "p2c"),
+        ("PATH", "/bin"),
+    ]);
+    assert_eq!(
+        (config.admin.address.port(), config.listeners[0].address.port(), config.server.workers),
+        (7777, 8888, 3)
+    );
+    assert_eq!((config.access_log.enabled, config.flags().collect::<Vec<_>>()), (false, vec!["a", "b"]));
+    for (variable, value, message) in [
+        ("FLAGGATE__ADMN__ADDRESS", "x", "unknown key `admn`, did you mean \"admin\"?"),
+        ("FLAGGATE__ADMIN__ADDRESS", "x", "\"x\" is not an address like \"0.0.0.0:8080\""),
+        ("FLAGGATE__SERVER__WORKERS", "many", "server.workers takes a whole number from 1 to 1024, not \"many\""),
+        ("FLAGGATE__ROUTES__7__NAME", "x", "\"7\" is no position in a list of 1; positions start at 0"),
+        ("FLAGGATE__ADMIN", "x", "this is a table: name one of its keys, after `__`"),
+    ] {
+        assert_eq!(errors(GOOD, &[(variable, value)]), format!("environment variable {variable}: {message}"));
+    }
+}
