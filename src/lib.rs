@@ -15,6 +15,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod eval;
+pub mod gateway;
 pub mod model;
 pub mod snapshot;
 pub mod store;
+pub mod telemetry;

@@ -1,12 +1,27 @@
 //! The store: one trait, several homes, and the sync that turns what is stored into snapshots.
 
-use std::{pin::Pin, sync::Arc};
+mod commit;
+mod embedded;
+mod feed;
+mod memory;
+mod seed;
+mod sync;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+use crate::{
+    config::{self, StoreKind},
+    model::{DocumentKey, DocumentKind, WorldRevision},
+};
+
+pub use embedded::EmbeddedStore;
+pub use memory::MemoryStore;
+pub use seed::{SeedError, seed_if_empty};
+pub use sync::{Follower, Intervals, SyncHandle, SyncStatus};
 
 /// A document as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,12 +164,13 @@ impl std::fmt::Display for Found {
 }
 
 /// The hints of a store, from the moment of subscription on. It ends when the subscription is lost.
-pub type Hints = Pin<Box<dyn Subscription>>;
+pub type Hints = Box<dyn Subscription>;
 
 /// A live subscription.
 #[async_trait]
 pub trait Subscription: Send {
     /// The next hint; `None` when the subscription is lost or hints were missed: load in full and subscribe again.
+    /// Cancel safe: when the future is dropped before it is ready, no hint is lost.
     async fn next(&mut self) -> Option<Hint>;
 }
 
@@ -176,4 +192,15 @@ pub trait Store: Send + Sync {
     async fn subscribe(&self) -> Result<Hints, StoreError>;
     /// The newest audit entries, newest first.
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+}
+
+/// Opens the store that the configuration names. Blocks; for the start of the process.
+///
+/// # Errors
+/// The store cannot be opened; the message says what would help.
+pub fn open(config: &config::Store) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.kind {
+        StoreKind::Memory => Arc::new(MemoryStore::new()),
+        StoreKind::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+    })
 }

@@ -1,0 +1,252 @@
+//! One endpoint: where it is, whether it is healthy, how busy it is.
+
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use pingora::upstreams::peer::HttpPeer;
+use prometheus::IntGauge;
+
+use crate::config;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Streams on one HTTP/2 connection.
+const MAX_H2_STREAMS: usize = 128;
+
+/// One address of an upstream. All state is in atomics: a request takes no lock.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    address: Arc<str>,
+    weight: usize,
+    timeouts: config::Timeouts,
+    /// How many successes make it healthy, and failures unhealthy; none: it is always healthy.
+    thresholds: Option<(usize, usize)>,
+    /// Where to connect to; none until the name is resolved. It changes with the name's address only, apart from
+    /// everything else that the gateway serves, which is why it is not behind the snapshot's one swap.
+    peer: ArcSwapOption<HttpPeer>,
+    in_flight: AtomicUsize,
+    healthy: AtomicBool,
+    /// Whether any result is known: the first one decides alone.
+    known: AtomicBool,
+    successes: AtomicUsize,
+    failures: AtomicUsize,
+    gauge: IntGauge,
+}
+
+/// The right to send one request to an endpoint, which counts as in flight until this is dropped.
+#[derive(Debug)]
+pub struct EndpointGuard {
+    endpoint: Arc<Endpoint>,
+    position: usize,
+    peer: Arc<HttpPeer>,
+}
+
+impl Endpoint {
+    pub(super) fn new(address: &str, weight: usize, upstream: &config::Upstream, gauge: IntGauge) -> Self {
+        let endpoint = Self {
+            address: address.into(),
+            weight: weight.max(1),
+            timeouts: upstream.timeouts,
+            thresholds: upstream.health_check.as_ref().map(|check| (check.healthy.max(1), check.unhealthy.max(1))),
+            peer: ArcSwapOption::empty(),
+            in_flight: AtomicUsize::new(0),
+            healthy: AtomicBool::new(true),
+            known: AtomicBool::new(false),
+            successes: AtomicUsize::new(0),
+            failures: AtomicUsize::new(0),
+            gauge,
+        };
+        if let Ok(resolved) = address.parse() {
+            endpoint.set_resolved(Some(resolved));
+        }
+        endpoint.show();
+        endpoint
+    }
+
+    /// `host:port`, as configured.
+    pub(super) fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether it can take a request: it is healthy and its address is known.
+    pub(super) fn is_available(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed) && self.peer.load().is_some()
+    }
+
+    /// The address that is connected to.
+    pub(super) fn resolved(&self) -> Option<SocketAddr> {
+        self.peer.load().as_ref().and_then(|peer| peer._address.as_inet().copied())
+    }
+
+    /// Changes the address that is connected to.
+    pub(super) fn set_resolved(&self, address: Option<SocketAddr>) {
+        self.peer.store(address.map(|address| Arc::new(self.peer_at(address))));
+        self.show();
+    }
+
+    /// Takes one result of a health check or of connecting, and logs when it changes the state.
+    ///
+    /// Invariant: without a health check an endpoint stays healthy, as nothing would bring it back.
+    pub(super) fn report(&self, upstream: &str, success: bool, cause: &dyn Display) {
+        let Some((healthy_after, unhealthy_after)) = self.thresholds else { return };
+        let first = !self.known.swap(true, Ordering::Relaxed);
+        let (counter, other, threshold) = if success {
+            (&self.successes, &self.failures, healthy_after)
+        } else {
+            (&self.failures, &self.successes, unhealthy_after)
+        };
+        other.store(0, Ordering::Relaxed);
+        let in_a_row = counter.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let decided = first || in_a_row >= threshold;
+        if decided && self.healthy.swap(success, Ordering::Relaxed) != success {
+            self.show();
+            if success {
+                log::info!("upstream {upstream}: endpoint {} is healthy again", self.address);
+            } else {
+                log::warn!("upstream {upstream}: endpoint {} is unhealthy: {cause}", self.address);
+            }
+        }
+    }
+
+    /// The same as a success of [`Self::report`], but free while nothing failed before.
+    fn connected(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn show(&self) {
+        self.gauge.set(i64::from(self.is_available()));
+    }
+
+    fn peer_at(&self, address: SocketAddr) -> HttpPeer {
+        let config::Timeouts { connect, read, request: _ } = self.timeouts;
+        let mut peer = HttpPeer::new(address, false, String::new());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(connect);
+        options.total_connection_timeout = Some(connect);
+        options.read_timeout = Some(read);
+        options.write_timeout = Some(read);
+        options.idle_timeout = Some(IDLE);
+        options.max_h2_streams = MAX_H2_STREAMS;
+        peer
+    }
+}
+
+impl EndpointGuard {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, position: usize) -> Option<Self> {
+        let peer = endpoint.peer.load_full()?;
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Self { endpoint: Arc::clone(endpoint), position, peer })
+    }
+
+    /// The position of the endpoint in its upstream.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// `host:port`, as configured.
+    #[must_use]
+    pub fn address(&self) -> &Arc<str> {
+        self.endpoint.address()
+    }
+
+    /// Where and how to connect.
+    #[must_use]
+    pub fn peer(&self) -> HttpPeer {
+        HttpPeer::clone(&self.peer)
+    }
+
+    /// A connection was made.
+    pub fn connected(&self) {
+        self.endpoint.connected();
+    }
+
+    /// A connection could not be made.
+    pub fn failed_to_connect(&self, upstream: &str, cause: &dyn Display) {
+        self.endpoint.report(upstream, false, cause);
+    }
+}
+
+impl Drop for EndpointGuard {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{HealthCheck, LoadBalance, Retries, Timeouts};
+
+    fn endpoint(health_check: bool) -> Endpoint {
+        let second = Duration::from_secs(1);
+        let health_check = health_check.then_some(HealthCheck {
+            path: None,
+            interval: second,
+            timeout: second,
+            healthy: 2,
+            unhealthy: 3,
+        });
+        let upstream = config::Upstream {
+            name: "u".to_owned(),
+            endpoints: Vec::new(),
+            load_balance: LoadBalance::P2c,
+            timeouts: Timeouts { connect: second, read: second, request: second },
+            retries: Retries { attempts: 2 },
+            health_check,
+        };
+        Endpoint::new("127.0.0.1:1", 1, &upstream, IntGauge::new("g", "g").unwrap())
+    }
+
+    /// Reports the results (`+` and `-`) and gives the state after each.
+    fn states(endpoint: &Endpoint, results: &str) -> String {
+        let mut states = String::new();
+        for result in results.chars() {
+            endpoint.report("u", result == '+', &"test");
+            states.push(if endpoint.is_available() { '+' } else { '-' });
+            assert_eq!(endpoint.gauge.get() == 1, endpoint.is_available());
+        }
+        states
+    }
+
+    #[test]
+    fn the_first_result_decides_and_then_the_thresholds_do() {
+        assert_eq!(states(&endpoint(true), "-++"), "--+");
+        assert_eq!(states(&endpoint(true), "+--+---"), "++++++-");
+        assert_eq!(states(&endpoint(true), "-+-++-"), "----++");
+    }
+
+    #[test]
+    fn without_a_health_check_nothing_makes_it_unhealthy() {
+        assert_eq!(states(&endpoint(false), "------"), "++++++");
+    }
+
+    #[test]
+    fn without_an_address_it_is_not_available() {
+        let endpoint = endpoint(true);
+        endpoint.set_resolved(None);
+        assert!(!endpoint.is_available());
+        endpoint.set_resolved(Some(([127, 0, 0, 1], 2).into()));
+        assert_eq!(endpoint.resolved(), Some(([127, 0, 0, 1], 2).into()));
+        assert!(endpoint.is_available());
+    }
+}

@@ -1,0 +1,105 @@
+//! The background service that resolves names and checks health.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use pingora::{
+    server::ShutdownWatch,
+    services::{ServiceReadyNotifier, background::BackgroundService},
+};
+use tokio::task::JoinSet;
+
+use super::{Endpoint, Upstreams, probe::probe, random, resolve};
+use crate::config::HealthCheck;
+
+/// How long the gateway waits at start for the first results; what is unknown then counts as healthy.
+const FIRST_RESULTS: Duration = Duration::from_millis(500);
+
+/// Resolves names and checks health for as long as the server runs. It is ready when the first results are there.
+#[derive(Debug)]
+pub struct HealthChecks(Arc<Upstreams>);
+
+impl HealthChecks {
+    /// The checks of these upstreams.
+    #[must_use]
+    pub fn new(upstreams: Arc<Upstreams>) -> Self {
+        Self(upstreams)
+    }
+
+    /// One endpoint with its check.
+    fn checked(&self) -> impl Iterator<Item = (Arc<str>, Arc<Endpoint>, HealthCheck)> {
+        self.0.0.iter().flat_map(|pool| {
+            let check = pool.config.health_check.clone();
+            let endpoints = pool.endpoints.iter().cloned();
+            check.into_iter().flat_map(move |check| {
+                endpoints.clone().map(move |endpoint| (Arc::clone(&pool.name), endpoint, check.clone()))
+            })
+        })
+    }
+
+    /// Every name resolved and every endpoint checked once.
+    async fn first_round(&self) {
+        resolve::resolve(&mut resolve::names(&self.0)).await;
+        let mut checks = JoinSet::new();
+        for (upstream, endpoint, check) in self.checked() {
+            checks.spawn(async move { check_once(&upstream, &endpoint, &check).await });
+        }
+        checks.join_all().await;
+    }
+
+    async fn keep_checking(&self) {
+        let mut tasks = JoinSet::new();
+        for (upstream, endpoint, check) in self.checked() {
+            tasks.spawn(async move {
+                loop {
+                    tokio::time::sleep(jittered(check.interval)).await;
+                    check_once(&upstream, &endpoint, &check).await;
+                }
+            });
+        }
+        let mut names = resolve::names(&self.0);
+        tasks.spawn(async move {
+            loop {
+                resolve::resolve(&mut names).await;
+                tokio::time::sleep(jittered(resolve::INTERVAL)).await;
+            }
+        });
+        tasks.join_all().await;
+    }
+}
+
+#[async_trait]
+impl BackgroundService for HealthChecks {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        // The round goes on where it takes longer: a slow first result must not hold the gateway up.
+        let first = self.first_round();
+        tokio::pin!(first);
+        let in_time = tokio::time::timeout(FIRST_RESULTS, &mut first).await.is_ok();
+        ready.notify_ready();
+        let checks = async {
+            if !in_time {
+                first.await;
+            }
+            self.keep_checking().await;
+        };
+        tokio::select! {
+            () = checks => {}
+            // An error says that the server is gone, which is the same.
+            _ = shutdown.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+async fn check_once(upstream: &str, endpoint: &Endpoint, check: &HealthCheck) {
+    let Some(address) = endpoint.resolved() else { return };
+    match probe(check, endpoint.address(), address).await {
+        Ok(()) => endpoint.report(upstream, true, &"checked"),
+        Err(error) => endpoint.report(upstream, false, &error),
+    }
+}
+
+/// The time ± 10 %, so that many gateways do not check all at once.
+fn jittered(time: Duration) -> Duration {
+    let share = (random() % 2001) as f64 / 10_000.0;
+    time.mul_f64(0.9 + share)
+}

@@ -1,0 +1,109 @@
+//! What every store does alike on a write: the compare, the audit entry, the hint.
+
+use std::sync::Arc;
+
+use crate::model::WorldRevision;
+
+use super::{Action, AuditEntry, Expected, Found, Hint, StoreError, Write};
+
+/// How many audit entries a store keeps.
+pub(super) const AUDIT_ENTRIES: u64 = 10_000;
+
+/// How many bytes of document text the audit entries of a store may hold together; the newest entry always stays.
+pub(super) const AUDIT_BYTES: u64 = 64 << 20;
+
+/// What a write that passed the compare does to its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// How the document changes.
+    pub(super) action: Action,
+    /// Its revision afterwards; for a removal, the one that it had.
+    pub(super) revision: u64,
+}
+
+/// The compare of compare-and-set: `current` is the document's revision, `None` when there is none. A removal of what
+/// is not there is a conflict whatever is expected, so that no write goes without an effect.
+pub(super) fn compare(write: &Write, current: Option<u64>) -> Result<Passed, StoreError> {
+    let expected = match (write.expected, current) {
+        (Expected::Absent, found) => found.is_none(),
+        (Expected::Revision(asked), found) => found == Some(asked),
+        (Expected::Present, found) => found.is_some(),
+        (Expected::Any, _) => true,
+    };
+    match (expected, write.text.is_some(), current) {
+        (true, true, None) => Ok(Passed { action: Action::Created, revision: 1 }),
+        (true, true, Some(revision)) => Ok(Passed { action: Action::Updated, revision: revision + 1 }),
+        (true, false, Some(revision)) => Ok(Passed { action: Action::Deleted, revision }),
+        (_, _, current) => Err(StoreError::Conflict {
+            document: write.document.clone(),
+            found: current.map_or(Found::Absent, Found::Revision),
+        }),
+    }
+}
+
+/// The line of the audit log for a write that passed.
+pub(super) fn audit_entry(write: Write, action: Action, world: WorldRevision, before: Option<Arc<str>>) -> AuditEntry {
+    AuditEntry {
+        revision: world,
+        document: write.document,
+        action,
+        actor: write.actor,
+        at: write.at,
+        before,
+        after: write.text,
+    }
+}
+
+/// The bytes of text that an audit entry holds.
+pub(super) fn audit_size(entry: &AuditEntry) -> u64 {
+    let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() as u64);
+    length(&entry.before) + length(&entry.after)
+}
+
+/// The hint for an audit entry.
+pub(super) fn hint(entry: &AuditEntry) -> Hint {
+    Hint { revision: entry.revision.clone(), document: entry.document.clone(), action: entry.action }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::DocumentKey;
+
+    fn check(expected: Expected, text: Option<&str>, current: Option<u64>, passed: Option<(Action, u64)>) {
+        let write = Write {
+            document: DocumentKey::flag("a"),
+            text: text.map(Into::into),
+            expected,
+            actor: "test".into(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let got = compare(&write, current).ok().map(|passed| (passed.action, passed.revision));
+        assert_eq!(got, passed, "{write:?} on {current:?}");
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let put = Some("{}");
+        check(Expected::Absent, put, None, Some((Action::Created, 1)));
+        check(Expected::Absent, put, Some(3), None);
+        check(Expected::Present, put, None, None);
+        check(Expected::Present, put, Some(3), Some((Action::Updated, 4)));
+        check(Expected::Revision(3), put, Some(3), Some((Action::Updated, 4)));
+        check(Expected::Revision(2), put, Some(3), None);
+        check(Expected::Revision(0), put, None, None);
+        check(Expected::Revision(0), put, Some(0), Some((Action::Updated, 1)));
+        check(Expected::Any, put, None, Some((Action::Created, 1)));
+        check(Expected::Any, put, Some(3), Some((Action::Updated, 4)));
+
+        check(Expected::Any, None, Some(3), Some((Action::Deleted, 3)));
+        check(Expected::Present, None, Some(3), Some((Action::Deleted, 3)));
+        check(Expected::Revision(3), None, Some(3), Some((Action::Deleted, 3)));
+        check(Expected::Revision(2), None, Some(3), None);
+        check(Expected::Absent, None, Some(3), None);
+        check(Expected::Absent, None, None, None);
+        check(Expected::Any, None, None, None);
+    }
+}

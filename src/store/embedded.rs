@@ -1,0 +1,322 @@
+//! The store in one file, for one gateway.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition};
+use tokio::{sync::Mutex, task::spawn_blocking};
+use uuid::Uuid;
+
+use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+
+use super::{
+    AuditEntry, Contents, Hint, Hints, Store, StoreError, Stored, Write, Written,
+    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint},
+    feed::Feed,
+};
+
+/// Kind and key → the document's revision and text.
+const DOCUMENTS: TableDefinition<'_, (&str, &str), (u64, &str)> = TableDefinition::new("documents");
+/// The world's revision after the change → size of the texts and the entry as JSON.
+const AUDIT: TableDefinition<'_, u64, (u64, &str)> = TableDefinition::new("audit");
+/// `revision`: of the world. `audit_bytes`: the sizes of all audit entries together. `format`: of this file.
+const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+/// `epoch`: of this file's life.
+const NAMES: TableDefinition<'_, &str, &str> = TableDefinition::new("names");
+
+/// The format that this version reads and writes.
+const FORMAT: u64 = 1;
+
+/// Documents in one file that this process holds under an exclusive lock.
+pub struct EmbeddedStore {
+    file: Arc<File>,
+    /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
+    /// do not fill up the threads for blocking work.
+    writing: Arc<Mutex<()>>,
+}
+
+/// What the blocking threads share.
+struct File {
+    path: PathBuf,
+    epoch: Arc<str>,
+    database: Database,
+    feed: Feed,
+}
+
+impl EmbeddedStore {
+    /// Opens the file, or creates it and the folder that it is to be in. Blocks.
+    ///
+    /// # Errors
+    /// Another process holds the file, it cannot be read or written, or what it holds is damaged.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // A file whose insides were overwritten can fail checks of the database that panic.
+        let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
+        let (database, epoch) = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
+        let file = File { path: path.to_owned(), epoch, database, feed: Feed::new() };
+        Ok(Self { file: Arc::new(file), writing: Arc::default() })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = self.file.clone();
+        let done = spawn_blocking(move || work(&file).map_err(|failure| failure.at(&file.path))).await;
+        done.unwrap_or_else(|join| Err(damaged(&self.file.path, &join)))
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn load(&self) -> Result<Contents, StoreError> {
+        self.blocking(File::load).await
+    }
+
+    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+        let document = document.clone();
+        self.blocking(move |file| file.get(document)).await
+    }
+
+    async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
+        self.blocking(move |file| list(&file.database.begin_read()?.open_table(DOCUMENTS)?, kind)).await
+    }
+
+    async fn revision(&self) -> Result<WorldRevision, StoreError> {
+        self.blocking(|file| file.revision(&file.database.begin_read()?.open_table(NUMBERS)?)).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let turn = self.writing.clone().lock_owned().await;
+        self.blocking(move |file| {
+            let (written, hint) = file.write(write)?;
+            file.feed.send(hint);
+            drop(turn);
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn subscribe(&self) -> Result<Hints, StoreError> {
+        Ok(self.file.feed.subscribe())
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.blocking(move |file| {
+            let audit = file.database.begin_read()?.open_table(AUDIT)?;
+            audit.iter()?.rev().take(limit).map(|entry| Ok(serde_json::from_str(entry?.1.value().1)?)).collect()
+        })
+        .await
+    }
+}
+
+impl File {
+    fn load(&self) -> Result<Contents, Failure> {
+        let reading = self.database.begin_read()?;
+        let revision = self.revision(&reading.open_table(NUMBERS)?)?;
+        let table = reading.open_table(DOCUMENTS)?;
+        let mut documents = Vec::new();
+        for kind in DocumentKind::ALL {
+            documents.append(&mut list(&table, kind)?);
+        }
+        Ok(Contents { revision, documents })
+    }
+
+    fn get(&self, document: DocumentKey) -> Result<Option<Stored>, Failure> {
+        let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
+        let found = table.get((document.kind.as_str(), &*document.key))?;
+        Ok(found.map(|found| {
+            let (revision, text) = found.value();
+            Stored { document, text: text.into(), revision }
+        }))
+    }
+
+    fn revision(&self, numbers: &impl ReadableTable<&'static str, u64>) -> Result<WorldRevision, Failure> {
+        Ok(WorldRevision { epoch: self.epoch.clone(), number: number(numbers, "revision")? })
+    }
+
+    /// Writes in one transaction; a conflict leaves it uncommitted, which undoes it.
+    fn write(&self, write: Write) -> Result<(Written, Hint), Failure> {
+        let writing = self.database.begin_write()?;
+        let (written, entry) = {
+            let mut documents = writing.open_table(DOCUMENTS)?;
+            let mut numbers = writing.open_table(NUMBERS)?;
+            let key = (write.document.kind.as_str(), &*write.document.key);
+            let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
+            let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision))?;
+            match &write.text {
+                Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
+                None => drop(documents.remove(key)?),
+            }
+            let mut world = self.revision(&numbers)?;
+            world.number += 1;
+            numbers.insert("revision", world.number)?;
+            let before = current.map(|(_, text)| text);
+            let entry = audit_entry(write, passed.action, world.clone(), before);
+            remember(&mut writing.open_table(AUDIT)?, &mut numbers, &entry)?;
+            (Written { revision: passed.revision, world }, entry)
+        };
+        writing.commit()?;
+        Ok((written, hint(&entry)))
+    }
+}
+
+fn open(path: &Path) -> Result<(Database, Arc<str>), StoreError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| unavailable(path, &error))?;
+    }
+    let fail = |failure: Failure| failure.at(path);
+    let database = Database::create(path).map_err(|error| fail(error.into()))?;
+    let epoch = prepare(&database).map_err(fail)?;
+    Ok((database, epoch))
+}
+
+/// Creates the tables of a new file and draws its epoch; reads the epoch of one that was there.
+fn prepare(database: &Database) -> Result<Arc<str>, Failure> {
+    let writing = database.begin_write()?;
+    let epoch = {
+        writing.open_table(DOCUMENTS)?;
+        writing.open_table(AUDIT)?;
+        let mut numbers = writing.open_table(NUMBERS)?;
+        let mut names = writing.open_table(NAMES)?;
+        let known = names.get("epoch")?.map(|epoch| Arc::<str>::from(epoch.value()));
+        match known {
+            Some(epoch) => {
+                let format = number(&numbers, "format")?;
+                if format != FORMAT {
+                    return Err(Failure::Damaged(format!("its format is {format}, this version reads {FORMAT}")));
+                }
+                epoch
+            }
+            None => {
+                let epoch = Uuid::new_v4().to_string();
+                names.insert("epoch", &*epoch)?;
+                numbers.insert("format", FORMAT)?;
+                numbers.insert("revision", 0)?;
+                numbers.insert("audit_bytes", 0)?;
+                epoch.into()
+            }
+        }
+    };
+    writing.commit()?;
+    Ok(epoch)
+}
+
+fn list(
+    documents: &impl ReadableTable<(&'static str, &'static str), (u64, &'static str)>,
+    kind: DocumentKind,
+) -> Result<Vec<Stored>, Failure> {
+    let mut found = Vec::new();
+    for document in documents.range((kind.as_str(), "")..)? {
+        let (key, value) = document?;
+        let (name, key) = key.value();
+        if name != kind.as_str() {
+            break;
+        }
+        let (revision, text) = value.value();
+        found.push(Stored { document: DocumentKey { kind, key: key.into() }, text: text.into(), revision });
+    }
+    Ok(found)
+}
+
+fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, Failure> {
+    let found = numbers.get(name)?.map(|found| found.value());
+    found.ok_or_else(|| Failure::Damaged(format!("it has no {name}")))
+}
+
+fn remember(
+    audit: &mut Table<'_, u64, (u64, &'static str)>,
+    numbers: &mut Table<'_, &'static str, u64>,
+    entry: &AuditEntry,
+) -> Result<(), Failure> {
+    let size = audit_size(entry);
+    let mut bytes = number(numbers, "audit_bytes")? + size;
+    audit.insert(entry.revision.number, (size, &*serde_json::to_string(entry)?))?;
+    while audit.len()? > 1 && (audit.len()? > AUDIT_ENTRIES || bytes > AUDIT_BYTES) {
+        let Some((_, oldest)) = audit.pop_first()? else { break };
+        bytes = bytes.saturating_sub(oldest.value().0);
+    }
+    numbers.insert("audit_bytes", bytes)?;
+    Ok(())
+}
+
+/// Why work on the file failed, before the file is named.
+#[derive(Debug)]
+enum Failure {
+    Database(redb::Error),
+    Damaged(String),
+    Store(StoreError),
+}
+
+impl Failure {
+    fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Database(redb::Error::DatabaseAlreadyOpen) => unavailable(
+                path,
+                &"another process holds the file; one gateway owns an embedded store: stop that process, or use its \
+                  admin API",
+            ),
+            Self::Database(error) if is_damage(&error) => damaged(path, &error),
+            Self::Database(error) => unavailable(path, &error),
+            Self::Damaged(what) => damaged(path, &what),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(format!("an audit entry cannot be understood: {error}"))
+    }
+}
+
+macro_rules! failure_from {
+    ($($error:ident),*) => {
+        $(impl From<redb::$error> for Failure {
+            fn from(error: redb::$error) -> Self {
+                Self::Database(error.into())
+            }
+        })*
+    };
+}
+
+failure_from!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
+
+/// Whether the file is to blame, not the machine that it is on.
+fn is_damage(error: &redb::Error) -> bool {
+    use redb::Error as E;
+    if let E::Io(error) = error {
+        return error.kind() == std::io::ErrorKind::InvalidData;
+    }
+    matches!(
+        error,
+        E::Corrupted(_)
+            | E::RepairAborted
+            | E::UpgradeRequired(_)
+            | E::TableTypeMismatch { .. }
+            | E::TableIsMultimap(_)
+            | E::TypeDefinitionChanged { .. }
+            | E::TableDoesNotExist(_)
+    )
+}
+
+fn damaged(path: &Path, what: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!(
+        "{}: {what}; stop the gateway, move the file away and start again: the backup, if one is configured, is \
+         served until the documents are written anew",
+        path.display()
+    ))
+}
+
+fn unavailable(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("{}: {why}", path.display()).into())
+}

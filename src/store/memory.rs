@@ -1,0 +1,129 @@
+//! The store that lives and dies with the process.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+
+use super::{
+    AuditEntry, Contents, Hint, Hints, Store, StoreError, Stored, Write, Written,
+    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint},
+    feed::Feed,
+};
+
+/// Documents in memory; each store draws its own epoch.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    feed: Feed,
+}
+
+#[derive(Debug)]
+struct State {
+    world: WorldRevision,
+    documents: BTreeMap<DocumentKey, Document>,
+    audit: VecDeque<AuditEntry>,
+    audit_bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Document {
+    text: Arc<str>,
+    revision: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        let world = WorldRevision { epoch: Uuid::new_v4().to_string().into(), number: 0 };
+        let state = State { world, documents: BTreeMap::new(), audit: VecDeque::new(), audit_bytes: 0 };
+        Self { state: Mutex::new(state), feed: Feed::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the state")
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn load(&self) -> Result<Contents, StoreError> {
+        let state = self.state();
+        Ok(Contents { revision: state.world.clone(), documents: state.documents.iter().map(stored).collect() })
+    }
+
+    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.state().documents.get_key_value(document).map(stored))
+    }
+
+    async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
+        Ok(self.state().documents.iter().filter(|(document, _)| document.kind == kind).map(stored).collect())
+    }
+
+    async fn revision(&self) -> Result<WorldRevision, StoreError> {
+        Ok(self.state().world.clone())
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let mut state = self.state();
+        let (written, hint) = state.write(write)?;
+        // Sent before the lock is let go, so that hints come in the order of the writes.
+        self.feed.send(hint);
+        Ok(written)
+    }
+
+    async fn subscribe(&self) -> Result<Hints, StoreError> {
+        Ok(self.feed.subscribe())
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(self.state().audit.iter().rev().take(limit).cloned().collect())
+    }
+}
+
+impl State {
+    fn write(&mut self, write: Write) -> Result<(Written, Hint), StoreError> {
+        let current = self.documents.get(&write.document);
+        let passed = compare(&write, current.map(|document| document.revision))?;
+        let before = current.map(|document| document.text.clone());
+        self.world.number += 1;
+        match &write.text {
+            Some(text) => {
+                let document = Document { text: text.clone(), revision: passed.revision };
+                self.documents.insert(write.document.clone(), document);
+            }
+            None => {
+                self.documents.remove(&write.document);
+            }
+        }
+        let entry = audit_entry(write, passed.action, self.world.clone(), before);
+        let hint = hint(&entry);
+        self.remember(entry);
+        Ok((Written { revision: passed.revision, world: self.world.clone() }, hint))
+    }
+
+    fn remember(&mut self, entry: AuditEntry) {
+        self.audit_bytes += audit_size(&entry);
+        self.audit.push_back(entry);
+        while self.audit.len() > 1 && (self.audit.len() as u64 > AUDIT_ENTRIES || self.audit_bytes > AUDIT_BYTES) {
+            let oldest = self.audit.pop_front().expect("there are at least two");
+            self.audit_bytes -= audit_size(&oldest);
+        }
+    }
+}
+
+fn stored((document, Document { text, revision }): (&DocumentKey, &Document)) -> Stored {
+    Stored { document: document.clone(), text: text.clone(), revision: *revision }
+}

@@ -1,0 +1,342 @@
+//! The access log: one line a request, written by a thread of its own from a bounded queue.
+//!
+//! A line holds nothing personal: no user id, no query, no address of the client. What comes from the request is
+//! escaped, so that a request cannot forge a line.
+
+use std::{
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::{self, Write},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use prometheus::IntCounter;
+
+use crate::config::{self, AccessLogFormat};
+
+/// Lines that may wait; more are dropped and counted.
+const QUEUE: usize = 8192;
+
+/// Bytes of a path that are logged.
+const LONGEST_PATH: usize = 1024;
+
+/// Takes access lines; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    queue: Option<SyncSender<AccessLine>>,
+    dropped: IntCounter,
+}
+
+/// The writing thread. Dropping it waits until the lines that were taken are written, once every [`AccessLog`] is gone.
+#[derive(Debug)]
+pub struct Writer(Option<JoinHandle<()>>);
+
+/// What is said about one request.
+#[derive(Clone, Debug)]
+pub struct AccessLine {
+    /// When its header had been read.
+    pub time: Timestamp,
+    /// Its id, as the upstream sees it.
+    pub request_id: Box<str>,
+    /// The method.
+    pub method: http::Method,
+    /// The path without the query.
+    pub path: Box<str>,
+    /// The status of the response; none where the client went away before there was one.
+    pub status: Option<u16>,
+    /// The route, if one matched.
+    pub route: Option<Arc<str>>,
+    /// The strategy that chose the upstream.
+    pub strategy: Option<&'static str>,
+    /// The upstream.
+    pub upstream: Option<Arc<str>>,
+    /// The endpoint that was tried last.
+    pub endpoint: Option<Arc<str>>,
+    /// How many endpoints were tried.
+    pub tries: usize,
+    /// The revision of the flags.
+    pub revision: Option<u64>,
+    /// From the header to the end of the response.
+    pub duration: Duration,
+    /// From choosing the endpoint to its response's header.
+    pub upstream_duration: Option<Duration>,
+    /// Body bytes of the request.
+    pub bytes_received: u64,
+    /// Body bytes of the response.
+    pub bytes_sent: u64,
+    /// What went wrong.
+    pub error: Option<Box<str>>,
+}
+
+impl AccessLog {
+    /// Starts the writing thread. `dropped` counts the lines that found the queue full.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn start(config: &config::AccessLog, dropped: IntCounter) -> io::Result<(Self, Writer)> {
+        if !config.enabled {
+            return Ok((Self { queue: None, dropped }, Writer(None)));
+        }
+        let out: Box<dyn Write + Send> = match &config.path {
+            Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            None => Box::new(io::stdout()),
+        };
+        let (queue, lines) = sync_channel(QUEUE);
+        let format = config.format;
+        let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&lines, out, format))?;
+        Ok((Self { queue: Some(queue), dropped }, Writer(Some(writer))))
+    }
+
+    /// A log that takes nothing.
+    #[must_use]
+    pub fn off(dropped: IntCounter) -> Self {
+        Self { queue: None, dropped }
+    }
+
+    /// Whether lines are written at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Hands a line to the writer; never waits.
+    pub fn push(&self, line: AccessLine) {
+        if let Some(queue) = &self.queue
+            && queue.try_send(line).is_err()
+        {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take()
+            && thread.join().is_err()
+        {
+            log::error!("the access log's thread panicked");
+        }
+    }
+}
+
+/// Writes lines until every sender is gone; flushes whenever the queue is empty.
+fn write(lines: &Receiver<AccessLine>, mut out: Box<dyn Write + Send>, format: AccessLogFormat) {
+    let mut buffer = String::with_capacity(64 * 1024);
+    let mut failing = false;
+    while let Ok(line) = lines.recv() {
+        buffer.clear();
+        let mut next = Some(line);
+        while let Some(line) = next {
+            line.render(format, &mut buffer);
+            next = if buffer.len() < 60 * 1024 { lines.try_recv().ok() } else { None };
+        }
+        let outcome = out.write_all(buffer.as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = &outcome
+            && !failing
+        {
+            log::error!("failed to write the access log: {error}");
+        }
+        failing = outcome.is_err();
+    }
+}
+
+impl AccessLine {
+    /// Appends the line, with its end.
+    fn render(&self, format: AccessLogFormat, out: &mut String) {
+        let mut fields = Fields { format, out, first: true };
+        fields.text("time", &format!("{:.3}", self.time));
+        fields.text("request_id", &self.request_id);
+        fields.text("method", self.method.as_str());
+        fields.text("path", shortened(&self.path));
+        fields.number("status", self.status.map(u64::from));
+        fields.optional("route", self.route.as_deref());
+        fields.optional("strategy", self.strategy);
+        fields.optional("upstream", self.upstream.as_deref());
+        fields.optional("endpoint", self.endpoint.as_deref());
+        fields.number("tries", u64::try_from(self.tries).ok());
+        fields.number("revision", self.revision);
+        fields.millis("duration_ms", Some(self.duration));
+        fields.millis("upstream_ms", self.upstream_duration);
+        fields.number("bytes_received", Some(self.bytes_received));
+        fields.number("bytes_sent", Some(self.bytes_sent));
+        fields.optional("error", self.error.as_deref());
+        fields.end();
+    }
+}
+
+/// Writes the fields of one line; a field without a value is left out.
+struct Fields<'o> {
+    format: AccessLogFormat,
+    out: &'o mut String,
+    first: bool,
+}
+
+impl Fields<'_> {
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        quote(value, self.out);
+    }
+
+    fn optional(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn number(&mut self, key: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.key(key);
+            write!(self.out, "{value}").expect("a string can be written to");
+        }
+    }
+
+    fn millis(&mut self, key: &str, value: Option<Duration>) {
+        if let Some(value) = value {
+            self.key(key);
+            write!(self.out, "{:.3}", value.as_secs_f64() * 1000.0).expect("a string can be written to");
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        match (self.format, self.first) {
+            (AccessLogFormat::Json, true) => self.out.push('{'),
+            (AccessLogFormat::Json, false) => self.out.push(','),
+            (AccessLogFormat::Logfmt, true) => {}
+            (AccessLogFormat::Logfmt, false) => self.out.push(' '),
+        }
+        self.first = false;
+        match self.format {
+            AccessLogFormat::Json => write!(self.out, "\"{key}\":"),
+            AccessLogFormat::Logfmt => write!(self.out, "{key}="),
+        }
+        .expect("a string can be written to");
+    }
+
+    fn end(self) {
+        self.out.push_str(match self.format {
+            AccessLogFormat::Json => "}\n",
+            AccessLogFormat::Logfmt => "\n",
+        });
+    }
+}
+
+/// Writes a JSON string that is plain ASCII, so that no terminal or viewer can be led astray; logfmt takes the same.
+fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            ' '..='~' => out.push(letter),
+            _ => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").expect("a string can be written to");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+fn shortened(path: &str) -> &str {
+    let mut end = path.len().min(LONGEST_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    &path[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(path: &str) -> AccessLine {
+        AccessLine {
+            time: Timestamp::UNIX_EPOCH,
+            request_id: "r-1".into(),
+            method: http::Method::GET,
+            path: path.into(),
+            status: Some(200),
+            route: Some("checkout".into()),
+            strategy: Some("canary"),
+            upstream: Some("v2".into()),
+            endpoint: None,
+            tries: 1,
+            revision: Some(7),
+            duration: Duration::from_micros(1500),
+            upstream_duration: None,
+            bytes_received: 0,
+            bytes_sent: 12,
+            error: None,
+        }
+    }
+
+    fn rendered(path: &str, format: AccessLogFormat) -> String {
+        let mut out = String::new();
+        line(path).render(format, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_json_line_is_one_object() {
+        let text = rendered("/a", AccessLogFormat::Json);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["status"], 200);
+        assert_eq!(value["duration_ms"], 1.5);
+        assert_eq!(value["time"], "1970-01-01T00:00:00.000Z");
+        assert!(value.get("endpoint").is_none());
+    }
+
+    #[test]
+    fn logfmt_has_pairs() {
+        let text = rendered("/a", AccessLogFormat::Logfmt);
+        assert!(
+            text.starts_with(
+                "time=\"1970-01-01T00:00:00.000Z\" request_id=\"r-1\" method=\"GET\" path=\"/a\" status=200"
+            )
+        );
+    }
+
+    #[test]
+    fn a_request_cannot_forge_a_line() {
+        for path in [
+            "/\r\n{\"status\":200}",
+            "/\u{1b}[2J",
+            "/\"},{\"",
+            "/\\",
+            "/\u{2028}\u{85}",
+            "/\u{1f600}\0",
+            "/ status=500",
+        ] {
+            for format in [AccessLogFormat::Json, AccessLogFormat::Logfmt] {
+                let text = rendered(path, format);
+                assert_eq!(text.lines().count(), 1, "{text:?}");
+                assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{text:?}");
+            }
+            let value: serde_json::Value = serde_json::from_str(&rendered(path, AccessLogFormat::Json)).unwrap();
+            assert_eq!(value["path"], path);
+        }
+    }
+
+    #[test]
+    fn lines_reach_the_file_and_too_many_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let dropped = IntCounter::new("dropped", "dropped").unwrap();
+        let config = config::AccessLog { enabled: true, path: Some(path.clone()), format: AccessLogFormat::Json };
+        let (log, writer) = AccessLog::start(&config, dropped.clone()).unwrap();
+        for _ in 0..QUEUE * 4 {
+            log.push(line("/"));
+        }
+        drop(log);
+        drop(writer);
+        let written = std::fs::read_to_string(&path).unwrap().lines().count() as u64;
+        assert_eq!(written + dropped.get(), QUEUE as u64 * 4);
+    }
+}

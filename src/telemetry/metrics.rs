@@ -1,0 +1,258 @@
+//! The metrics of the gateway, and handles to them that cost no look-up on the way of a request.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
+};
+
+use crate::config::{self, Config, UpstreamIndex};
+
+/// The label of a route, strategy or upstream where there is none.
+pub const NONE: &str = "none";
+
+/// The label of a request that goes to its route's own upstream.
+pub const DEFAULT_STRATEGY: &str = "default";
+
+const STRATEGIES: [&str; 4] = ["features", "canary", "blue_green", DEFAULT_STRATEGY];
+
+/// From half a millisecond to a minute.
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Every metric of the gateway, registered.
+///
+/// Invariant: labels come from the configuration only, never from a request.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    endpoint_healthy: IntGaugeVec,
+    requests_in_flight: IntGauge,
+    access_log_dropped: IntCounter,
+}
+
+/// The hundreds of a response's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CodeClass {
+    /// 1xx: an upgraded connection.
+    Informational,
+    /// 2xx.
+    Success,
+    /// 3xx.
+    Redirection,
+    /// 4xx.
+    ClientError,
+    /// 5xx.
+    ServerError,
+    /// No response was sent: the client went away.
+    None,
+}
+
+/// The handles of one configuration's routes and upstreams.
+#[derive(Debug)]
+pub struct RequestMetrics {
+    routes: Vec<RouteHandles>,
+    unmatched: RouteHandles,
+    upstream_duration: Vec<Histogram>,
+}
+
+#[derive(Debug)]
+struct RouteHandles {
+    arms: Vec<Arm>,
+    durations: Vec<(Option<UpstreamIndex>, Histogram)>,
+}
+
+/// One way that a route's requests can go.
+#[derive(Debug)]
+struct Arm {
+    strategy: &'static str,
+    upstream: Option<UpstreamIndex>,
+    requests: [IntCounter; CodeClass::ALL.len()],
+}
+
+impl Metrics {
+    /// Registers every metric in a registry of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let requests = Opts::new("flaggate_requests_total", "Requests by what became of them.");
+        let request_duration =
+            seconds("flaggate_request_duration_seconds", "Time from a request's header to the end of its response.");
+        let upstream_duration =
+            seconds("flaggate_upstream_duration_seconds", "Time from choosing an endpoint to its response's header.");
+        let healthy = Opts::new("flaggate_upstream_endpoint_healthy", "1 while an endpoint takes requests, else 0.");
+        Self {
+            requests: register(
+                &registry,
+                IntCounterVec::new(requests, &["route", "strategy", "upstream", "code_class"]),
+            ),
+            request_duration: register(&registry, HistogramVec::new(request_duration, &["route", "upstream"])),
+            upstream_duration: register(&registry, HistogramVec::new(upstream_duration, &["upstream"])),
+            endpoint_healthy: register(&registry, IntGaugeVec::new(healthy, &["upstream", "endpoint"])),
+            requests_in_flight: register(
+                &registry,
+                IntGauge::new("flaggate_requests_in_flight", "Requests that are being answered."),
+            ),
+            access_log_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "flaggate_access_log_dropped_total",
+                    "Access lines dropped because the queue was full.",
+                ),
+            ),
+            registry,
+        }
+    }
+
+    /// The registry, for reading it and for further collectors.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The number of requests that are being answered.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> &IntGauge {
+        &self.requests_in_flight
+    }
+
+    /// Access lines that were dropped.
+    #[must_use]
+    pub fn access_log_dropped(&self) -> &IntCounter {
+        &self.access_log_dropped
+    }
+
+    /// Whether an endpoint takes requests.
+    #[must_use]
+    pub fn endpoint_healthy(&self, upstream: &str, endpoint: &str) -> IntGauge {
+        self.endpoint_healthy.with_label_values(&[upstream, endpoint])
+    }
+
+    /// The handles of a configuration's routes and upstreams.
+    #[must_use]
+    pub fn for_config(&self, config: &Config) -> RequestMetrics {
+        let upstreams = &config.upstreams;
+        RequestMetrics {
+            routes: config.routes.iter().map(|route| self.route(&route.name, &arms(route), upstreams)).collect(),
+            unmatched: self.route(NONE, &[(NONE, None)], upstreams),
+            upstream_duration: upstreams
+                .iter()
+                .map(|upstream| self.upstream_duration.with_label_values(&[upstream.name.as_str()]))
+                .collect(),
+        }
+    }
+
+    fn route(
+        &self,
+        route: &str,
+        arms: &[(&'static str, Option<UpstreamIndex>)],
+        upstreams: &[config::Upstream],
+    ) -> RouteHandles {
+        let name = |upstream: Option<UpstreamIndex>| upstream.map_or(NONE, |index| upstreams[index].name.as_str());
+        let mut durations: Vec<(Option<UpstreamIndex>, Histogram)> = Vec::new();
+        for &(_, upstream) in arms {
+            if durations.iter().all(|(known, _)| *known != upstream) {
+                durations.push((upstream, self.request_duration.with_label_values(&[route, name(upstream)])));
+            }
+        }
+        let arms = arms.iter().map(|&(strategy, upstream)| Arm {
+            strategy,
+            upstream,
+            requests: CodeClass::ALL
+                .map(|class| self.requests.with_label_values(&[route, strategy, name(upstream), class.as_str()])),
+        });
+        RouteHandles { arms: arms.collect(), durations }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequestMetrics {
+    /// Counts one request: the position of its route, and the strategy and upstream that were chosen, where there were.
+    pub fn count(
+        &self,
+        route: Option<usize>,
+        decision: Option<(&str, UpstreamIndex)>,
+        class: CodeClass,
+        duration: Duration,
+    ) {
+        let handles = route.and_then(|route| self.routes.get(route)).unwrap_or(&self.unmatched);
+        let (strategy, upstream) = decision.map_or((NONE, None), |(strategy, upstream)| (strategy, Some(upstream)));
+        if let Some(arm) = handles.arms.iter().find(|arm| arm.upstream == upstream && arm.strategy == strategy) {
+            arm.requests[class as usize].inc();
+        }
+        if let Some((_, histogram)) = handles.durations.iter().find(|(known, _)| *known == upstream) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Records how long an upstream took to answer.
+    pub fn upstream_answered(&self, upstream: UpstreamIndex, duration: Duration) {
+        if let Some(histogram) = self.upstream_duration.get(upstream) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+}
+
+impl CodeClass {
+    /// Every class, in the order of its number.
+    pub const ALL: [Self; 6] =
+        [Self::Informational, Self::Success, Self::Redirection, Self::ClientError, Self::ServerError, Self::None];
+
+    /// The class of a status; none where no response was sent.
+    #[must_use]
+    pub fn of(status: Option<u16>) -> Self {
+        match status {
+            Some(100..=199) => Self::Informational,
+            Some(200..=299) => Self::Success,
+            Some(300..=399) => Self::Redirection,
+            Some(400..=499) => Self::ClientError,
+            Some(_) => Self::ServerError,
+            None => Self::None,
+        }
+    }
+
+    /// The value of the label `code_class`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::None => NONE,
+        }
+    }
+}
+
+/// Every strategy and upstream that a route's requests can have.
+fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
+    let [features, canary, blue_green, default] = STRATEGIES;
+    let mut arms = vec![(NONE, None), (default, Some(route.upstream))];
+    let targets = route.features.iter().flat_map(|feature| &feature.variations);
+    arms.extend(targets.map(|(_, upstream)| (features, Some(*upstream))));
+    arms.extend(route.canary.iter().map(|target| (canary, Some(target.upstream))));
+    arms.extend(
+        route.blue_green.iter().flat_map(|target| [target.blue, target.green]).map(|up| (blue_green, Some(up))),
+    );
+    arms.sort_unstable();
+    arms.dedup();
+    arms
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the names of metrics are valid");
+    registry.register(Box::new(metric.clone())).expect("each metric is registered once");
+    metric
+}

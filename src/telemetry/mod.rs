@@ -1,0 +1,7 @@
+//! What is told about requests: metrics and the access log.
+
+pub mod access_log;
+pub mod metrics;
+
+pub use access_log::{AccessLine, AccessLog};
+pub use metrics::{CodeClass, Metrics, RequestMetrics};
