@@ -1,12 +1,18 @@
-# `make demo` shows flaggate at work; `make test` runs all tests.
+# `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint ci
+.PHONY: help setup run bench test lint ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## install what building and testing needs
 	@scripts/setup build test
+
+run: setup ## build and run the gateway with config/flaggate.toml
+	cargo run --locked --release -- run
+
+bench: setup ## measure evaluation and compilation
+	cargo bench --locked --bench evaluation
 
 test: setup ## run all tests
 	cargo test --locked

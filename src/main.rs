@@ -6,5 +6,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // An error says that a provider is installed already, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
     flaggate::cli::main()
 }

@@ -8,6 +8,8 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::{app, config::Config};
+
 pub use vectors::{Quirks, Report, run as run_vectors};
 
 /// A reverse-proxy gateway that routes each request by feature flag.
@@ -20,6 +22,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Run {
+        /// The configuration.
+        #[arg(long, default_value = "config/flaggate.toml")]
+        config: PathBuf,
+    },
     /// Check a configuration, or print its JSON Schema.
     Check {
         /// The configuration.
@@ -43,6 +51,7 @@ enum Command {
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Run { config } => run(&config),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
         Command::Eval { vectors, quirks } => eval_vectors(&vectors, quirks),
@@ -51,6 +60,15 @@ pub fn main() -> ExitCode {
         log_error(&format!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn run(path: &std::path::Path) -> Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG")
+        .unwrap_or_else(|_| "info,pingora=warn,pingora_core=warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = Config::load(path, std::env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    app::run(config)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {

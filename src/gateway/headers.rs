@@ -1,0 +1,180 @@
+//! What the upstream is told, and what of the client's headers is not passed on.
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+
+use crate::{config::Inject, eval::Evaluation};
+
+/// The longest flags header, in bytes; it is cut at a whole entry.
+const MAX_FLAGS_BYTES: usize = 8 << 10;
+
+/// Headers of one hop, never passed on by a proxy (RFC 9110, 7.6.1). pingora itself handles framing and upgrades.
+const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"];
+
+/// The names that the gateway alone may set towards an upstream.
+#[derive(Debug)]
+pub(super) struct Protected(Vec<HeaderName>);
+
+impl Protected {
+    pub(super) fn new(inject: &Inject) -> Self {
+        let Inject { user_id, user_segments, user_context, context_attributes: _, flags, route, request_id } = inject;
+        let own = [user_id, user_segments, user_context, flags, route, request_id].map(Clone::clone);
+        let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"];
+        Self(own.into_iter().chain(forwarded.map(HeaderName::from_static)).collect())
+    }
+
+    /// Whether the client's copy of a header is dropped: it is protected, in any spelling, or of one hop.
+    pub(super) fn drops(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        let alias = |known: &str| {
+            known.len() == name.len()
+                && known.bytes().zip(name.bytes()).all(|(known, seen)| known == seen || (known == b'-' && seen == b'_'))
+        };
+        let ours = ["x-flag-", "x-flaggate-"].iter().any(|prefix| {
+            name.len() > prefix.len()
+                && name.is_char_boundary(prefix.len())
+                && name[..prefix.len()].replace('_', "-") == **prefix
+        });
+        ours || self.0.iter().any(|known| alias(known.as_str())) || HOP_BY_HOP.contains(&name)
+    }
+}
+
+/// The headers that a `Connection` header nominates (RFC 9110, 7.6.1): they end at this hop.
+pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all("connection").iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse::<HeaderName>().ok());
+    names.filter(|name| !matches!(name.as_str(), "close" | "keep-alive" | "upgrade")).collect()
+}
+
+/// A structured-field dictionary (RFC 9651) of flags: booleans as `?1` and `?0`, numbers, and strings. A flag whose key
+/// cannot be a dictionary key, even in lower case, is left out, and so is JSON. Says whether it was cut.
+pub(super) fn flags<'f>(evaluations: impl Iterator<Item = (&'f str, Evaluation<'f>)>) -> (String, bool) {
+    let mut text = String::new();
+    for (key, evaluation) in evaluations {
+        let key = key.to_ascii_lowercase();
+        let Some(item) = item(evaluation.value()).filter(|_| is_key(&key)) else { continue };
+        let separator = if text.is_empty() { "" } else { ", " };
+        if text.len() + separator.len() + key.len() + 1 + item.len() > MAX_FLAGS_BYTES {
+            return (text, true);
+        }
+        write!(text, "{separator}{key}={item}").expect("a string can be written to");
+    }
+    (text, false)
+}
+
+fn is_key(key: &str) -> bool {
+    key.starts_with(|first: char| first.is_ascii_lowercase() || first == '*')
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte))
+}
+
+fn item(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(flag) => Some(if *flag { "?1" } else { "?0" }.to_owned()),
+        Value::Number(number) => match number.as_i64().filter(|whole| whole.abs() < 1_000_000_000_000_000) {
+            Some(whole) => Some(whole.to_string()),
+            None => number.as_f64().filter(|number| number.abs() < 1e12).map(decimal),
+        },
+        Value::String(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+            Some(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+        }
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A structured-field decimal: at most three digits after the point, at least one.
+fn decimal(number: f64) -> String {
+    let text = format!("{number:.3}");
+    let short = text.trim_end_matches('0');
+    if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
+}
+
+/// Attributes as base64url JSON.
+pub(super) fn context(attributes: Map<String, Value>) -> String {
+    base64url(Value::Object(attributes).to_string().as_bytes())
+}
+
+/// Base64 for URLs without padding (RFC 4648, 5).
+fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let joined =
+            chunk.iter().enumerate().fold(0_u32, |joined, (place, byte)| joined | u32::from(*byte) << (16 - 8 * place));
+        for place in 0..=chunk.len() {
+            let index = usize::try_from(joined >> (18 - 6 * place) & 63).expect("six bits");
+            text.push(char::from(LETTERS[index]));
+        }
+    }
+    text
+}
+
+/// A header value, or none where the text cannot be one.
+pub(super) fn value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok().filter(|value| value.to_str().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn protected_names_are_dropped_in_every_spelling() {
+        let protected = Protected::new(&crate::config::Config::for_testing().inject);
+        for name in [
+            "X-User-Id",
+            "x_user_id",
+            "X-Flags",
+            "x_flags",
+            "X-Flag-Theme",
+            "x_flag_theme",
+            "X-Flaggate-Route",
+            "x-forwarded-for",
+            "X-Forwarded_Proto",
+            "Keep-Alive",
+        ] {
+            assert!(protected.drops(&name.parse().unwrap()), "{name}");
+        }
+        for name in ["x-user", "x-flagship", "accept", "x-flag-", "cookie"] {
+            assert!(!protected.drops(&name.parse().unwrap()), "{name}");
+        }
+    }
+
+    #[test]
+    fn items() {
+        for (value, text) in [
+            (json!(true), Some("?1")),
+            (json!(42), Some("42")),
+            (json!(1.0), Some("1.0")),
+            (json!(2.5), Some("2.5")),
+            (json!("a \"b\" \\"), Some("\"a \\\"b\\\" \\\\\"")),
+            (json!("é"), None),
+            (json!("a\r\nb"), None),
+            (json!({}), None),
+            (json!(1e300), None),
+        ] {
+            assert_eq!(item(&value).as_deref(), text, "{value}");
+        }
+        assert!(is_key("new-search.v2") && !is_key("2fa") && !is_key("a b"));
+    }
+
+    #[test]
+    fn base64() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("??>", "Pz8-")]
+        {
+            assert_eq!(base64url(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn nominated_headers_end_here() {
+        let mut headers = HeaderMap::new();
+        headers.append("connection", "close, X-User-Id".parse().unwrap());
+        headers.append("connection", "upgrade,x-other".parse().unwrap());
+        assert_eq!(nominated(&headers), ["x-user-id", "x-other"]);
+    }
+}
