@@ -12,7 +12,8 @@ use pingora::{
 use prometheus::IntGauge;
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex,
     time::sleep,
 };
 
@@ -43,11 +44,12 @@ pub fn run(config: Config) -> Result<()> {
         free.with_context(|| format!("listener {:?} cannot listen on {}", listener.name, listener.address))?;
     }
     let control = Runtime::new().context("failed to start the control runtime")?;
+    let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
     let cell = control.block_on(follow_store(&config))?;
     let metrics = Metrics::new();
     let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
         .context("failed to open the access log")?;
-    serve(&config, &cell, &metrics, &access_log);
+    serve(&config, &cell, &metrics, &access_log, signals);
     drop(access_log);
     drop(writer);
     control.shutdown_timeout(Duration::from_millis(100));
@@ -84,7 +86,7 @@ async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {
         .with_context(|| format!("failed to seed from {}", path.display()))
 }
 
-fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_log: &AccessLog) {
+fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_log: &AccessLog, signals: Signals) {
     let conf = ServerConf { threads: config.server.workers, grace_period_seconds: Some(0), ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
@@ -104,13 +106,30 @@ fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_lo
         server.add_service(service);
         log::info!("listener {:?} listens on {}", listener.name, listener.address);
     }
-    let drain = Drain { in_flight: metrics.requests_in_flight().clone(), timeout: config.server.drain_timeout };
+    let drain = Drain {
+        signals: Mutex::new(signals),
+        in_flight: metrics.requests_in_flight().clone(),
+        timeout: config.server.drain_timeout,
+    };
     server.run(RunArgs { shutdown_signal: Box::new(drain) });
+}
+
+/// The signals that stop the gateway; watched before the listeners open, so that none is lost.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
 }
 
 /// Waits for a signal. After SIGTERM requests in flight are finished first, for at most the drain time-out; new ones are
 /// still taken meanwhile.
 struct Drain {
+    signals: Mutex<Signals>,
     in_flight: IntGauge,
     timeout: Duration,
 }
@@ -118,8 +137,8 @@ struct Drain {
 #[async_trait]
 impl ShutdownSignalWatch for Drain {
     async fn recv(&self) -> ShutdownSignal {
-        let mut terminate = signal(SignalKind::terminate()).expect("a handler for SIGTERM can be set");
-        let mut interrupt = signal(SignalKind::interrupt()).expect("a handler for SIGINT can be set");
+        let mut signals = self.signals.lock().await;
+        let Signals { terminate, interrupt } = &mut *signals;
         tokio::select! {
             _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
             _ = terminate.recv() => {}
