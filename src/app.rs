@@ -1,6 +1,15 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
-use std::{fs, net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -18,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    admin::{self, Admin, FlagMetrics},
     clock,
     config::Config,
     gateway::{
@@ -25,7 +35,7 @@ use crate::{
         upstream::{HealthChecks, Upstreams},
     },
     snapshot::{SnapshotCell, World},
-    store::{self, Follower, Intervals, Store, seed_if_empty},
+    store::{self, Follower, Intervals, Store, SyncHandle, seed_if_empty},
     telemetry::{AccessLog, Metrics},
 };
 
@@ -45,11 +55,32 @@ pub fn run(config: Config) -> Result<()> {
     }
     let control = Runtime::new().context("failed to start the control runtime")?;
     let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
-    let cell = control.block_on(follow_store(&config))?;
+    let address = config.admin.address;
+    let admin_listener = control
+        .block_on(tokio::net::TcpListener::bind(address))
+        .with_context(|| format!("the admin listener cannot listen on {address}"))?;
+    let (cell, sync) = control.block_on(follow_store(&config))?;
     let metrics = Metrics::new();
+    FlagMetrics::register(metrics.registry(), cell.clone(), sync.clone()).context("failed to register the metrics")?;
+    let draining = Arc::new(AtomicBool::new(false));
+    let named = config.flags().map(str::to_owned).collect();
+    let registry = metrics.registry().clone();
+    let admin = Admin { cell: cell.clone(), sync, registry, named, draining: Arc::clone(&draining) };
+    control.spawn(async move {
+        if let Err(error) = admin::serve(admin_listener, admin).await {
+            log::error!("admin: {error}");
+        }
+    });
+    log::info!("admin listens on {address}");
     let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
         .context("failed to open the access log")?;
-    serve(&config, &cell, &metrics, &access_log, signals);
+    let drain = Drain {
+        signals: Mutex::new(signals),
+        draining,
+        in_flight: metrics.requests_in_flight().clone(),
+        timeout: config.server.drain_timeout,
+    };
+    serve(&config, &cell, &metrics, &access_log, drain);
     drop(access_log);
     drop(writer);
     control.shutdown_timeout(Duration::from_millis(100));
@@ -57,7 +88,7 @@ pub fn run(config: Config) -> Result<()> {
 }
 
 /// Opens the store, seeds it, and follows it; waits for the first snapshot for a moment.
-async fn follow_store(config: &Config) -> Result<SnapshotCell> {
+async fn follow_store(config: &Config) -> Result<(SnapshotCell, SyncHandle)> {
     let store = store::open(&config.store)?;
     if let Some(seed) = &config.store.seed {
         let written = seed_from(&*store, seed).await?;
@@ -74,7 +105,7 @@ async fn follow_store(config: &Config) -> Result<SnapshotCell> {
     for key in config.flags().filter(|key| snapshot.flag(key).is_none()) {
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
-    Ok(cell)
+    Ok((cell, handle))
 }
 
 async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {
@@ -86,7 +117,7 @@ async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {
         .with_context(|| format!("failed to seed from {}", path.display()))
 }
 
-fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_log: &AccessLog, signals: Signals) {
+fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_log: &AccessLog, drain: Drain) {
     let conf = ServerConf { threads: config.server.workers, grace_period_seconds: Some(0), ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
@@ -106,11 +137,6 @@ fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_lo
         server.add_service(service);
         log::info!("listener {:?} listens on {}", listener.name, listener.address);
     }
-    let drain = Drain {
-        signals: Mutex::new(signals),
-        in_flight: metrics.requests_in_flight().clone(),
-        timeout: config.server.drain_timeout,
-    };
     server.run(RunArgs { shutdown_signal: Box::new(drain) });
 }
 
@@ -130,6 +156,7 @@ impl Signals {
 /// still taken meanwhile.
 struct Drain {
     signals: Mutex<Signals>,
+    draining: Arc<AtomicBool>,
     in_flight: IntGauge,
     timeout: Duration,
 }
@@ -143,6 +170,7 @@ impl ShutdownSignalWatch for Drain {
             _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
             _ = terminate.recv() => {}
         }
+        self.draining.store(true, Ordering::Relaxed);
         log::info!("stopping: {} requests in flight", self.in_flight.get());
         let deadline = clock::monotonic() + self.timeout;
         while self.in_flight.get() > 0 && clock::monotonic() < deadline {

@@ -11,6 +11,7 @@
 //! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` writes through the store only.
 //! `telemetry` is used by the shells and uses `model` alone. `tests/tidy.rs` checks all of this.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod clock;

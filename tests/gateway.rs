@@ -45,6 +45,7 @@ fn answer(stream: TcpStream, name: &str) {
 struct Running {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
@@ -62,17 +63,17 @@ fn free_address() -> SocketAddr {
 /// Starts the gateway with routes, upstreams and flags; `more` goes into the configuration's root.
 fn start(more: &str, flags: &Value) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
+    let (address, admin) = (free_address(), free_address());
     let (seed, file) = (folder.path().join("flags.json"), folder.path().join("flaggate.toml"));
     std::fs::write(&seed, flags.to_string()).unwrap();
     let text = format!(
-        "{more}\n[[listeners]]\nname = \"web\"\naddress = \"{address}\"\n[store]\nkind = \"memory\"\nseed = {:?}\n[access_log]\nenabled = false\n",
+        "{more}\n[[listeners]]\nname = \"web\"\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n[store]\nkind = \"memory\"\nseed = {:?}\n[access_log]\nenabled = false\n",
         seed.to_str().unwrap()
     );
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_flaggate"));
     let child = command.args(["run", "--config"]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
-    let running = Running { child, address, _folder: folder };
+    let running = Running { child, address, admin, _folder: folder };
     let deadline = flaggate::clock::monotonic() + Duration::from_secs(20);
     while TcpStream::connect(address).is_err() {
         assert!(flaggate::clock::monotonic() < deadline, "the gateway does not listen");
@@ -242,7 +243,7 @@ fn a_taken_port_is_told_at_once() {
     let file = folder.path().join("x.toml");
     let address = taken.local_addr().unwrap();
     let text = format!(
-        "listeners = [{{ name = \"web\", address = \"{address}\" }}]\nupstreams.u.endpoints = [{{ address = \"127.0.0.1:9\" }}]\nroutes = [{{ name = \"all\", upstream = \"u\" }}]\nstore.kind = \"memory\"\n"
+        "listeners = [{{ name = \"web\", address = \"{address}\" }}]\nupstreams.u.endpoints = [{{ address = \"127.0.0.1:9\" }}]\nroutes = [{{ name = \"all\", upstream = \"u\" }}]\nstore.kind = \"memory\"\nadmin.address = \"127.0.0.1:0\"\n"
     );
     std::fs::write(&file, text).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_flaggate")).args(["run", "--config"]).arg(&file).output().unwrap();
@@ -260,4 +261,37 @@ fn an_idle_gateway_stops_at_once() {
     let killed = Command::new("kill").args(["-TERM", &gateway.child.id().to_string()]).status().unwrap();
     assert!(killed.success() && gateway.child.wait().unwrap().success());
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn the_admin_listener_tells_health_and_metrics() {
+    let gateway = start(&shop(), &flags());
+    get(gateway.address, "/", "X-User-Id: ann\r\nX-User-Plan: pro\r\n");
+    let admin = |path: &str| {
+        raw(gateway.admin, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    };
+    for path in ["/healthz", "/readyz"] {
+        assert!(admin(path).starts_with("HTTP/1.1 200"), "{path}");
+    }
+    let metrics = admin("/metrics");
+    for line in [
+        "flaggate_flag_evaluations_total{flag=\"one-click\",reason=\"targeting_match\",variation=\"true\"} 1\n",
+        "flaggate_requests_total{code_class=\"2xx\",route=\"shop\",strategy=\"features\",upstream=\"feature\"} 1\n",
+        "flaggate_snapshot_revision 5\n",
+        "flaggate_snapshot_flags 5\n",
+        "flaggate_store_up 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+    let (_, body) = { admin("/diagnostics") }
+        .split_once("\r\n\r\n")
+        .map(|(head, body)| (head.to_owned(), body.to_owned()))
+        .unwrap();
+    let diagnostics: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&diagnostics["flags"], &diagnostics["missing_flags"], &diagnostics["documents"]),
+        (&json!(5), &json!([]), &json!([]))
+    );
+    let rebound = raw(gateway.admin, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
 }

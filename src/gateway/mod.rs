@@ -1,5 +1,6 @@
 //! The data plane: sees the snapshot cell only.
 
+mod admission;
 mod context;
 mod decide;
 mod headers;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{
+    admission::{Refusal, admissible},
     context::{Identity, RequestAttributes, client_address, identify},
     decide::{Decision, RouteFlags, decide},
     headers::{self, Protected},
@@ -29,13 +30,6 @@ use crate::{
     snapshot::{Snapshot, SnapshotCell},
     telemetry::{AccessLine, AccessLog, CodeClass, Metrics, RequestMetrics},
 };
-
-/// The longest URL, in bytes.
-const MAX_URL_BYTES: usize = 8 << 10;
-/// The most header fields.
-const MAX_HEADERS: usize = 100;
-/// The most bytes of header fields.
-const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// The proxy of one listener.
 pub struct Gateway {
@@ -66,9 +60,6 @@ pub struct RequestState {
     body_bytes: u64,
     error: Option<String>,
 }
-
-/// Why a request is refused.
-type Refusal = (u16, &'static str);
 
 impl Gateway {
     /// The proxy of `listener`.
@@ -220,41 +211,6 @@ impl Gateway {
             named.into_iter().filter_map(|(name, text)| Some((HeaderName::from_static(name), headers::value(text)?)));
         state.inject.extend(values);
     }
-}
-
-/// Checks what is the same for every route; gives the host in lower case and without its port.
-fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
-    if matches!(header.method, Method::TRACE | Method::CONNECT) {
-        return Err((405, "this method is not taken"));
-    }
-    if header.uri.to_string().len() > MAX_URL_BYTES {
-        return Err((414, "the URL is longer than 8 KiB"));
-    }
-    let bytes: usize = header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if header.headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-        return Err((431, "there are more than 100 header fields, or more than 64 KiB of them"));
-    }
-    if header.headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err((400, "a header's name has an underscore"));
-    }
-    let lengths: SmallVec<[&HeaderValue; 2]> = header.headers.get_all("content-length").iter().collect();
-    let canonical = lengths.iter().all(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
-    if lengths.len() > 1 || !canonical || (!lengths.is_empty() && header.headers.contains_key("transfer-encoding")) {
-        return Err((400, "the length of the body is ambiguous"));
-    }
-    let mut hosts = header.headers.get_all("host").iter().filter_map(|host| host.to_str().ok());
-    let authority = header.uri.authority().map(http::uri::Authority::as_str);
-    let host = match (hosts.next(), hosts.next(), authority) {
-        (Some(host), None, None) => host,
-        (Some(host), None, Some(authority)) if host.eq_ignore_ascii_case(authority) => host,
-        (None, None, Some(authority)) => authority,
-        _ => return Err((400, "there must be exactly one Host")),
-    };
-    let authority: http::uri::Authority = host.parse().map_err(|_| (400, "the Host is not valid"))?;
-    if host.contains('@') || authority.host().is_empty() {
-        return Err((400, "the Host is not valid"));
-    }
-    Ok(authority.host().to_ascii_lowercase())
 }
 
 #[async_trait]

@@ -1,0 +1,105 @@
+//! The metrics of flags and of the snapshot, read when they are asked for: counting costs a request one atomic addition.
+
+use std::collections::HashMap;
+
+use prometheus::{
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use crate::{clock, model::Reason, snapshot::SnapshotCell, store::SyncHandle};
+
+/// Shows the counts that the snapshot holds. A removed flag's series go with it.
+#[derive(Debug)]
+pub struct FlagMetrics {
+    cell: SnapshotCell,
+    sync: SyncHandle,
+    descriptions: Vec<Desc>,
+}
+
+/// The metrics of one moment.
+struct Shown {
+    evaluations: IntCounterVec,
+    revision: IntGauge,
+    flags: IntGauge,
+    age: IntGauge,
+    store_up: IntGauge,
+    diagnostics: IntGaugeVec,
+    build: IntGaugeVec,
+}
+
+impl FlagMetrics {
+    /// Adds them to a registry.
+    ///
+    /// # Errors
+    /// They are there already.
+    pub fn register(registry: &Registry, cell: SnapshotCell, sync: SyncHandle) -> prometheus::Result<()> {
+        let descriptions =
+            Shown::new()?.collectors().into_iter().flat_map(|shown| shown.desc().into_iter().cloned()).collect();
+        registry.register(Box::new(Self { cell, sync, descriptions }))
+    }
+
+    fn shown(&self) -> prometheus::Result<Vec<MetricFamily>> {
+        let (shown, snapshot, sync) = (Shown::new()?, self.cell.load(), self.sync.status());
+        for (flag, variation, tally) in snapshot.tallies() {
+            for reason in Reason::ALL {
+                let count = tally.get(reason);
+                if count > 0 {
+                    shown
+                        .evaluations
+                        .get_metric_with(&HashMap::from([
+                            ("flag", flag),
+                            ("variation", variation),
+                            ("reason", reason.as_str()),
+                        ]))?
+                        .inc_by(count);
+                }
+            }
+        }
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        shown.revision.set(snapshot.revision().map_or(0, |revision| number(revision.number)));
+        shown.flags.set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
+        shown.age.set(sync.applied_at.map_or(0, |applied| clock::now().as_second() - applied.as_second()));
+        shown.store_up.set(i64::from(sync.store_up));
+        for diagnostic in snapshot.diagnostics() {
+            shown.diagnostics.get_metric_with_label_values(&[diagnostic.document.kind.as_str()])?.inc();
+        }
+        shown.build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?.set(1);
+        Ok(shown.collectors().into_iter().flat_map(|collector| collector.collect()).collect())
+    }
+}
+
+impl Shown {
+    fn new() -> prometheus::Result<Self> {
+        let evaluations = Opts::new("flaggate_flag_evaluations_total", "Evaluations by flag, variation and reason.");
+        let diagnostics = Opts::new("flaggate_diagnostics", "Faults of documents in the store, by kind of document.");
+        let build = Opts::new("flaggate_build_info", "1, labelled with the version.");
+        Ok(Self {
+            evaluations: IntCounterVec::new(evaluations, &["flag", "variation", "reason"])?,
+            revision: IntGauge::new("flaggate_snapshot_revision", "Number of the revision that is served.")?,
+            flags: IntGauge::new("flaggate_snapshot_flags", "Flags that are served.")?,
+            age: IntGauge::new("flaggate_snapshot_age_seconds", "Time since the snapshot was applied.")?,
+            store_up: IntGauge::new("flaggate_store_up", "1 while the store answers, else 0.")?,
+            diagnostics: IntGaugeVec::new(diagnostics, &["kind"])?,
+            build: IntGaugeVec::new(build, &["version"])?,
+        })
+    }
+
+    fn collectors(&self) -> [&dyn Collector; 7] {
+        [&self.evaluations, &self.revision, &self.flags, &self.age, &self.store_up, &self.diagnostics, &self.build]
+    }
+}
+
+impl Collector for FlagMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.shown().unwrap_or_else(|error| {
+            log::error!("failed to show the metrics of flags: {error}");
+            Vec::new()
+        })
+    }
+}
