@@ -1,39 +1,22 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use pingora::{
-    proxy::http_proxy_service_with_name,
-    server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
-    services::background::background_service,
-};
-use prometheus::IntGauge;
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
-    time::sleep,
 };
 
 use crate::{
     admin::{self, Admin, FlagMetrics},
     clock,
     config::Config,
-    gateway::{
-        Gateway,
-        upstream::{HealthChecks, Upstreams},
-    },
+    drain::{Drain, NOTICE},
+    gateway::{self, Parts},
     snapshot::{SnapshotCell, World},
     store::{self, Follower, Intervals, Store, SyncHandle, seed_if_empty},
     telemetry::{AccessLog, Metrics},
@@ -48,11 +31,7 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 /// An address is taken, or the store, the seed or the access log cannot be opened.
 pub fn run(config: Config) -> Result<()> {
     let config = Arc::new(config);
-    for listener in &config.listeners {
-        // pingora would try again for half a minute without a word.
-        let free = TcpListener::bind(listener.address);
-        free.with_context(|| format!("listener {:?} cannot listen on {}", listener.name, listener.address))?;
-    }
+    gateway::check_listeners(&config)?;
     let control = Runtime::new().context("failed to start the control runtime")?;
     let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
     let address = config.admin.address;
@@ -62,10 +41,10 @@ pub fn run(config: Config) -> Result<()> {
     let (cell, sync) = control.block_on(follow_store(&config))?;
     let metrics = Metrics::new();
     FlagMetrics::register(metrics.registry(), cell.clone(), sync.clone()).context("failed to register the metrics")?;
-    let draining = Arc::new(AtomicBool::new(false));
+    let drain = Drain::new(metrics.requests_in_flight().clone());
     let named = config.flags().map(str::to_owned).collect();
     let registry = metrics.registry().clone();
-    let admin = Admin { cell: cell.clone(), sync, registry, named, draining: Arc::clone(&draining) };
+    let admin = Admin { cell: cell.clone(), sync, registry, named, drain: drain.clone() };
     control.spawn(async move {
         if let Err(error) = admin::serve(admin_listener, admin).await {
             log::error!("admin: {error}");
@@ -74,14 +53,7 @@ pub fn run(config: Config) -> Result<()> {
     log::info!("admin listens on {address}");
     let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
         .context("failed to open the access log")?;
-    let drain = Drain {
-        signals: Mutex::new(signals),
-        draining,
-        in_flight: metrics.requests_in_flight().clone(),
-        timeout: config.server.drain_timeout,
-    };
-    serve(&config, &cell, &metrics, &access_log, drain);
-    drop(access_log);
+    serve(Parts { config, cell, metrics, access_log, drain }, signals);
     drop(writer);
     control.shutdown_timeout(Duration::from_millis(100));
     Ok(())
@@ -117,27 +89,19 @@ async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {
         .with_context(|| format!("failed to seed from {}", path.display()))
 }
 
-fn serve(config: &Arc<Config>, cell: &SnapshotCell, metrics: &Metrics, access_log: &AccessLog, drain: Drain) {
-    let conf = ServerConf { threads: config.server.workers, grace_period_seconds: Some(0), ..ServerConf::default() };
-    let mut server = Server::new_with_opt_and_conf(None, conf);
+fn serve(parts: Parts, signals: Signals) {
+    let stop = StopOnSignal {
+        signals: Mutex::new(signals),
+        drain: parts.drain.clone(),
+        timeout: parts.config.server.drain_timeout,
+    };
+    let mut server = Server::new_with_opt_and_conf(None, gateway::server_conf(&parts.config));
     server.bootstrap();
-    let upstreams = Arc::new(Upstreams::new(&config.upstreams, metrics));
-    server.add_service(background_service("health checks", HealthChecks::new(Arc::clone(&upstreams))));
-    for listener in &config.listeners {
-        let gateway = Gateway::new(
-            Arc::clone(config),
-            listener,
-            cell.clone(),
-            Arc::clone(&upstreams),
-            metrics,
-            access_log.clone(),
-        );
-        let mut service = http_proxy_service_with_name(&server.configuration, gateway, &listener.name);
-        service.add_tcp(&listener.address.to_string());
-        server.add_service(service);
+    for listener in &parts.config.listeners {
         log::info!("listener {:?} listens on {}", listener.name, listener.address);
     }
-    server.run(RunArgs { shutdown_signal: Box::new(drain) });
+    gateway::add_services(&mut server, parts);
+    server.run(RunArgs { shutdown_signal: Box::new(stop) });
 }
 
 /// The signals that stop the gateway; watched before the listeners open, so that none is lost.
@@ -152,17 +116,15 @@ impl Signals {
     }
 }
 
-/// Waits for a signal. After SIGTERM requests in flight are finished first, for at most the drain time-out; new ones are
-/// still taken meanwhile.
-struct Drain {
+/// Waits for a signal. SIGTERM drains; SIGINT, or a second signal, stops at once.
+struct StopOnSignal {
     signals: Mutex<Signals>,
-    draining: Arc<AtomicBool>,
-    in_flight: IntGauge,
+    drain: Drain,
     timeout: Duration,
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Drain {
+impl ShutdownSignalWatch for StopOnSignal {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await;
         let Signals { terminate, interrupt } = &mut *signals;
@@ -170,14 +132,10 @@ impl ShutdownSignalWatch for Drain {
             _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
             _ = terminate.recv() => {}
         }
-        self.draining.store(true, Ordering::Relaxed);
-        log::info!("stopping: {} requests in flight", self.in_flight.get());
-        let deadline = clock::monotonic() + self.timeout;
-        while self.in_flight.get() > 0 && clock::monotonic() < deadline {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                () = sleep(Duration::from_millis(10)) => {}
-            }
+        tokio::select! {
+            _ = self.drain.run(NOTICE, self.timeout) => {}
+            _ = interrupt.recv() => log::warn!("a second signal: stopping at once"),
+            _ = terminate.recv() => log::warn!("a second signal: stopping at once"),
         }
         ShutdownSignal::FastShutdown
     }

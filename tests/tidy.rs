@@ -10,16 +10,20 @@ use std::{
 /// Which modules of the crate each module may use. A module may always use itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("drain", &[]),
     ("model", &[]),
     ("eval", &["model"]),
     ("snapshot", &["model", "eval"]),
     ("config", &["model"]),
     ("telemetry", &["model", "clock", "config"]),
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
-    ("gateway", &["model", "eval", "snapshot", "clock", "config", "telemetry"]),
-    ("admin", &["model", "eval", "snapshot", "store", "clock", "config", "telemetry"]),
+    ("gateway", &["model", "eval", "snapshot", "clock", "config", "drain", "telemetry"]),
+    ("admin", &["model", "eval", "snapshot", "store", "clock", "config", "drain", "telemetry"]),
     ("demo", &["model", "store", "clock", "config"]),
-    ("app", &["model", "eval", "snapshot", "store", "gateway", "admin", "clock", "config", "telemetry", "demo"]),
+    (
+        "app",
+        &["model", "eval", "snapshot", "store", "gateway", "admin", "clock", "config", "drain", "telemetry", "demo"],
+    ),
     ("cli", &["model", "eval", "snapshot", "store", "clock", "config", "telemetry", "demo", "app"]),
 ];
 

@@ -2,13 +2,7 @@
 
 mod flags;
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -21,7 +15,7 @@ use axum::{
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::{snapshot::SnapshotCell, store::SyncHandle};
+use crate::{drain::Drain, snapshot::SnapshotCell, store::SyncHandle};
 
 pub use flags::FlagMetrics;
 
@@ -36,8 +30,8 @@ pub struct Admin {
     pub registry: Registry,
     /// The flags that routes name.
     pub named: Arc<[String]>,
-    /// Set while the gateway stops.
-    pub draining: Arc<AtomicBool>,
+    /// Whether the gateway is stopping.
+    pub drain: Drain,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -75,7 +69,7 @@ async fn loopback_host(request: Request, next: Next) -> Response {
 
 /// 200 once there is a snapshot, and until the gateway stops.
 async fn readyz(State(admin): State<Admin>) -> Response {
-    if admin.draining.load(Ordering::Relaxed) {
+    if admin.drain.is_draining() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping");
     }
     if admin.cell.load().revision().is_none() {

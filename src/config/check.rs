@@ -259,7 +259,7 @@ fn store(root: &Table) -> Store {
         "memory" => StoreKind::Memory,
         _ => StoreKind::Embedded { path: path("path").unwrap_or_else(|| PathBuf::from("data/flaggate.redb")) },
     };
-    Store { kind, seed: path("seed") }
+    Store { kind, backup: path("backup"), seed: path("seed") }
 }
 
 fn access_log(root: &Table) -> AccessLog {

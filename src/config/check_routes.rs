@@ -53,7 +53,7 @@ impl Checker<'_> {
             timeouts: Timeouts {
                 connect: timeouts.duration("connect", Duration::from_secs(1)),
                 read: timeouts.duration("read", Duration::from_secs(30)),
-                request: Duration::from_secs(60),
+                request: timeouts.duration("request", Duration::from_secs(60)),
             },
             retries: Retries { attempts: retries.count("attempts").unwrap_or(2) },
             health_check: table.table("health_check").map(|(table, _)| self.health_check(table)),

@@ -51,6 +51,8 @@ pub struct Admin {
 pub struct Store {
     /// Which home.
     pub kind: StoreKind,
+    /// The last good world, served while the store is down at start.
+    pub backup: Option<PathBuf>,
     /// Flag documents that an empty store is filled with at start.
     pub seed: Option<PathBuf>,
 }

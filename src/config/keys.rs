@@ -93,6 +93,7 @@ static STORE: Section = Section {
             "\"data/flaggate.redb\"",
             "the file of the embedded store, relative to the working directory",
         ),
+        key("backup", Kind::Text, "none", "the last good world as JSON; served when the store is down at start"),
         key(
             "seed",
             Kind::Text,
@@ -100,7 +101,7 @@ static STORE: Section = Section {
             "a JSON array of flag documents, written into the store when it is empty at start",
         ),
     ],
-    later: &["backup", "url", "urls", "key_prefix", "sentinel", "cluster", "ready_stale_after"],
+    later: &["url", "urls", "key_prefix", "sentinel", "cluster", "ready_stale_after"],
 };
 
 static CONTEXT: Section = Section {
@@ -214,8 +215,9 @@ static TIMEOUTS: Section = Section {
     keys: &[
         key("connect", Kind::Duration, "\"1s\"", "to connect"),
         key("read", Kind::Duration, "\"30s\"", "between two reads or writes"),
+        key("request", Kind::Duration, "\"60s\"", "from the request's header to the response's header"),
     ],
-    later: &["idle", "request"],
+    later: &["idle"],
 };
 
 static RETRIES: Section = Section {

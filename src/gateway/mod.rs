@@ -1,13 +1,23 @@
-//! The data plane: sees the snapshot cell only.
+//! The data plane: takes requests, decides by feature flag where they go, and passes them on. Sees the snapshot cell only.
 
 mod admission;
 mod context;
 mod decide;
+mod exchange;
+mod failure;
 mod headers;
 mod path;
+mod patience;
 mod problem;
 mod proxy;
+mod report;
+mod request;
+mod response;
 mod routes;
+mod service;
+mod upgrade;
 pub mod upstream;
 
-pub use proxy::{Gateway, RequestState};
+pub use exchange::Exchange;
+pub use proxy::Gateway;
+pub use service::{Parts, add_services, check_listeners, server_conf};

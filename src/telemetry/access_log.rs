@@ -71,7 +71,7 @@ pub struct AccessLine {
     /// Body bytes of the response.
     pub bytes_sent: u64,
     /// What went wrong.
-    pub error: Option<Box<str>>,
+    pub error: Option<&'static str>,
 }
 
 impl AccessLog {
@@ -165,7 +165,7 @@ impl AccessLine {
         fields.millis("upstream_ms", self.upstream_duration);
         fields.number("bytes_received", Some(self.bytes_received));
         fields.number("bytes_sent", Some(self.bytes_sent));
-        fields.optional("error", self.error.as_deref());
+        fields.optional("error", self.error);
         fields.end();
     }
 }

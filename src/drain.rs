@@ -1,0 +1,157 @@
+//! Stopping without failing a request: readiness goes first, then new connections, then the process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus::IntGauge;
+use tokio::sync::{Notify, watch};
+
+/// How long new connections are still taken after the signal, so that whoever balances the load sees `/readyz` fail,
+/// and clients that keep their connection are told to close it.
+pub const NOTICE: Duration = Duration::from_millis(500);
+
+/// The state of stopping, shared by everything that has to know. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Drain(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    draining: AtomicBool,
+    in_flight: IntGauge,
+    left: Notify,
+    /// Tells listeners to close.
+    closed: watch::Sender<bool>,
+}
+
+/// Counts one request as in flight until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(Drain);
+
+impl Drain {
+    /// Nothing is draining yet. Requests are counted in `in_flight`.
+    #[must_use]
+    pub fn new(in_flight: IntGauge) -> Self {
+        let closed = watch::Sender::new(false);
+        Self(Arc::new(State { draining: AtomicBool::new(false), in_flight, left: Notify::new(), closed }))
+    }
+
+    /// Whether the process is about to stop: it is then not ready, and every response closes its connection.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many requests are being answered.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.0.in_flight.get()
+    }
+
+    /// Counts a request.
+    #[must_use]
+    pub fn enter(&self) -> InFlight {
+        self.0.in_flight.inc();
+        InFlight(self.clone())
+    }
+
+    /// Turns `true` when listeners have to close.
+    #[must_use]
+    pub fn closed(&self) -> watch::Receiver<bool> {
+        self.0.closed.subscribe()
+    }
+
+    /// Makes listeners close.
+    pub fn close(&self) {
+        self.0.closed.send_replace(true);
+    }
+
+    /// Drains: not ready at once, no new connections after `notice`, and done when no request is left, or after
+    /// `timeout`. Says whether every request was answered.
+    pub async fn run(&self, notice: Duration, timeout: Duration) -> bool {
+        self.0.draining.store(true, Ordering::Relaxed);
+        log::info!("draining: {} requests in flight", self.in_flight());
+        tokio::time::sleep(notice).await;
+        self.close();
+        let idle = self.wait_idle(timeout).await;
+        if !idle {
+            log::warn!("{} requests are still in flight after {timeout:?} and are cut off", self.in_flight());
+        }
+        idle
+    }
+
+    /// Waits until no request is in flight, or for `timeout`. Says whether none is left.
+    pub async fn wait_idle(&self, timeout: Duration) -> bool {
+        let idle = async {
+            loop {
+                let left = self.0.left.notified();
+                tokio::pin!(left);
+                // Registered before the look, so that no departure is missed.
+                left.as_mut().enable();
+                if self.in_flight() <= 0 {
+                    return;
+                }
+                left.await;
+            }
+        };
+        tokio::time::timeout(timeout, idle).await.is_ok()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let state = &self.0.0;
+        state.in_flight.dec();
+        if state.draining.load(Ordering::Relaxed) {
+            state.left.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn drain() -> Drain {
+        Drain::new(IntGauge::new("g", "g").unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_idle_gateway_drains_at_once() {
+        let drain = drain();
+        let closed = drain.closed();
+        assert!(drain.run(Duration::ZERO, Duration::ZERO).await);
+        assert!(drain.is_draining());
+        assert!(*closed.borrow());
+    }
+
+    #[tokio::test]
+    async fn the_last_request_ends_the_drain() {
+        let drain = drain();
+        let requests: Vec<InFlight> = (0..100).map(|_| drain.enter()).collect();
+        let waiting = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.run(Duration::ZERO, LONG).await }
+        });
+        drain.closed().wait_for(|closed| *closed).await.unwrap();
+        assert_eq!(drain.in_flight(), 100);
+        for request in requests {
+            tokio::task::yield_now().await;
+            drop(request);
+        }
+        assert!(waiting.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_end_is_not_waited_for_for_ever() {
+        let drain = drain();
+        let _stuck = drain.enter();
+        assert!(!drain.run(Duration::ZERO, Duration::from_millis(10)).await);
+    }
+}

@@ -1,0 +1,119 @@
+//! What the gateway remembers of one request and its response.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use jiff::Timestamp;
+use pingora::{Error, ErrorType, Result};
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use super::{request::Prepared, upstream::EndpointGuard};
+use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot};
+
+/// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
+const BODY_RATE: u64 = 100;
+
+/// How long a body may come slower than [`BODY_RATE`].
+const BODY_GRACE: Duration = Duration::from_secs(10);
+
+/// One request on its way.
+///
+/// Invariant: one request sees one snapshot.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) time: Timestamp,
+    pub(super) started: Instant,
+    pub(super) request_id: Box<str>,
+    /// The position of the route that matched.
+    pub(super) route: Option<usize>,
+    /// What was decided; none while, or if, it could not be.
+    pub(super) prepared: Option<Prepared>,
+    /// When the response's header is due.
+    pub(super) response_due: Option<Instant>,
+    /// The endpoint that is being tried.
+    pub(super) endpoint: Option<EndpointGuard>,
+    /// The one that was tried last, for the access log.
+    last_endpoint: Option<Arc<str>>,
+    pub(super) tries: usize,
+    pub(super) tried_at: Option<Instant>,
+    /// Positions of the endpoints that failed.
+    pub(super) failed: SmallVec<[usize; 4]>,
+    pub(super) upstream_time: Option<Duration>,
+    pub(super) body_bytes: u64,
+    /// What went wrong, in one word.
+    pub(super) failure: Option<&'static str>,
+    _in_flight: InFlight,
+}
+
+impl Exchange {
+    pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+        Self {
+            snapshot,
+            time: clock::now(),
+            started: clock::monotonic(),
+            request_id: Uuid::now_v7().to_string().into(),
+            route: None,
+            prepared: None,
+            response_due: None,
+            endpoint: None,
+            last_endpoint: None,
+            tries: 0,
+            tried_at: None,
+            failed: SmallVec::new(),
+            upstream_time: None,
+            body_bytes: 0,
+            failure: None,
+            _in_flight: in_flight,
+        }
+    }
+
+    pub(super) fn upstream(&self) -> Option<UpstreamIndex> {
+        self.prepared.as_ref().map(|prepared| prepared.upstream)
+    }
+
+    /// How long the response's header may still take.
+    pub(super) fn response_time_left(&self) -> Duration {
+        remaining(self.response_due)
+    }
+
+    /// Starts a try; the body is sent from its beginning.
+    pub(super) fn try_endpoint(&mut self, endpoint: EndpointGuard) {
+        self.tries += 1;
+        self.body_bytes = 0;
+        self.tried_at = Some(clock::monotonic());
+        self.last_endpoint = Some(Arc::clone(endpoint.address()));
+        self.endpoint = Some(endpoint);
+    }
+
+    /// Ends a try that failed, so that the next one goes elsewhere.
+    pub(super) fn endpoint_failed(&mut self) -> Option<EndpointGuard> {
+        let endpoint = self.endpoint.take()?;
+        self.failed.push(endpoint.position());
+        Some(endpoint)
+    }
+
+    /// Fails when the request's body comes too slowly.
+    pub(super) fn check_body_rate(&self) -> Result<()> {
+        let elapsed = clock::monotonic().duration_since(self.started);
+        if elapsed > BODY_GRACE && self.body_bytes < elapsed.as_secs() * BODY_RATE && self.upstream_time.is_none() {
+            return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16())));
+        }
+        Ok(())
+    }
+
+    /// The endpoint that was tried last.
+    pub(super) fn last_endpoint(&mut self) -> Option<Arc<str>> {
+        self.endpoint = None;
+        self.last_endpoint.take()
+    }
+}
+
+/// The time until an instant; nothing when it is over or unknown.
+pub(super) fn remaining(until: Option<Instant>) -> Duration {
+    until.map_or(Duration::ZERO, |until| until.saturating_duration_since(clock::monotonic()))
+}

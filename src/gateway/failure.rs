@@ -1,0 +1,175 @@
+//! Requests that no upstream answers: what the client is told, and how the connection goes on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER},
+};
+use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader, proxy::Session};
+
+use super::{problem, response};
+
+/// The code of a request for which no endpoint can be had.
+pub(super) const NO_ENDPOINT: &str = "no_endpoint";
+
+/// How much of a body that nobody wants is read before the answer, so that the client may keep the connection.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// How much of it is read after the answer, so that the client reads that instead of a reset.
+const UNWANTED_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a body that nobody wants is read, before and after.
+const UNWANTED_TIME: Duration = Duration::from_secs(1);
+
+/// Why a request was not answered by an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// What the client is told; none when it is gone.
+    pub(super) status: Option<StatusCode>,
+    /// One word for the access log and the problem's type.
+    pub(super) code: &'static str,
+    /// A sentence for the client; nothing of the inside.
+    pub(super) detail: String,
+    /// Whether the connection cannot be trusted any more: what follows might not be a request.
+    pub(super) close: bool,
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status: Some(status), code, detail: detail.into(), close: false }
+    }
+
+    pub(super) fn body_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the request's body is larger than this route takes")
+    }
+
+    /// What an error of pingora's means; `late`: the time until the response's header is over; `known`: what the
+    /// gateway itself found before.
+    pub(super) fn of(error: &Error, late: bool, known: Option<&'static str>) -> Self {
+        if late {
+            return Self::timed_out();
+        }
+        match (error.esource(), error.etype()) {
+            (_, ErrorType::HTTPStatus(413)) => Self::body_too_large(),
+            (_, ErrorType::HTTPStatus(408)) | (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", "the request's body came too slowly")
+            }
+            (_, ErrorType::HTTPStatus(503)) => {
+                let detail = "no endpoint can take the request";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, known.unwrap_or(NO_ENDPOINT), detail)
+            }
+            (ErrorSource::Upstream, kind) => Self::of_upstream(kind),
+            (
+                ErrorSource::Downstream,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout | ErrorType::ConnectionClosed,
+            ) => Self { status: None, code: "client_closed", detail: String::new(), close: true },
+            (ErrorSource::Downstream, _) => {
+                Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "bad_request", "the request is malformed") }
+            }
+            (ErrorSource::Internal | ErrorSource::Unset, _) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the gateway failed")
+            }
+        }
+    }
+
+    fn of_upstream(kind: &ErrorType) -> Self {
+        let bad_gateway = |code, detail: &str| Self::new(StatusCode::BAD_GATEWAY, code, detail);
+        if [ErrorType::ReadTimedout, ErrorType::WriteTimedout].contains(kind) {
+            return Self::timed_out();
+        }
+        if [ErrorType::ConnectTimedout, ErrorType::TLSHandshakeTimedout].contains(kind) {
+            return Self { code: "connect_timed_out", ..Self::timed_out() };
+        }
+        if [ErrorType::ConnectRefused, ErrorType::ConnectNoRoute, ErrorType::ConnectError, ErrorType::SocketError]
+            .contains(kind)
+        {
+            return bad_gateway("connect_failed", "the upstream cannot be reached");
+        }
+        if [ErrorType::ReadError, ErrorType::WriteError, ErrorType::ConnectionClosed].contains(kind) {
+            return bad_gateway("upstream_closed", "the upstream closed the connection");
+        }
+        bad_gateway("upstream_invalid", "the upstream's response is invalid")
+    }
+
+    fn timed_out() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out", "the upstream did not answer in time")
+    }
+
+    /// Whether it is the gateway's own fault.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status == Some(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Sends a problem. A small body is read first, so that the client may keep its connection; the rest of a large one is
+/// read afterwards for a moment, so that the client reads its answer instead of a reset.
+pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &Failure) -> Result<()> {
+    let Some(status) = failure.status else { return Ok(()) };
+    if failure.close {
+        session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() && session.get_header(EXPECT).is_none() {
+        discard_body(session, SMALL_BODY).await;
+    }
+    let (kind, body) = problem::render(session.req_header(), status, failure.code, &failure.detail, request_id);
+    let mut header = ResponseHeader::build(status, Some(6))?;
+    header.insert_header(SERVER, response::SERVER_NAME)?;
+    header.insert_header(CONTENT_TYPE, kind)?;
+    header.insert_header(CONTENT_LENGTH, body.len())?;
+    header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(Bytes::from(body)), true).await?;
+    discard_body(session, UNWANTED_BYTES).await;
+    Ok(())
+}
+
+/// Reads the body that is left, as far as it is bearable. What remains then ends with the connection.
+async fn discard_body(session: &mut Session, limit: usize) {
+    let mut left = limit;
+    let reading = async {
+        while !session.is_body_done() {
+            match session.read_request_body().await {
+                Ok(Some(bytes)) if bytes.len() <= left => left -= bytes.len(),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    if tokio::time::timeout(UNWANTED_TIME, reading).await.is_err() {
+        log::debug!("gave up reading a request's body that nobody wants");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(error: &Error) -> Option<u16> {
+        Failure::of(error, false, None).status.map(|status| status.as_u16())
+    }
+
+    #[test]
+    fn the_one_at_fault_decides_the_status() {
+        for (error, expected) in [
+            (Error::new_up(ErrorType::ConnectTimedout), Some(504)),
+            (Error::new_up(ErrorType::ReadTimedout), Some(504)),
+            (Error::new_up(ErrorType::ConnectRefused), Some(502)),
+            (Error::new_up(ErrorType::ConnectionClosed), Some(502)),
+            (Error::new_up(ErrorType::InvalidHTTPHeader), Some(502)),
+            (Error::new_up(ErrorType::HTTPStatus(503)), Some(503)),
+            (Error::new_down(ErrorType::HTTPStatus(413)), Some(413)),
+            (Error::new_down(ErrorType::ReadTimedout), Some(408)),
+            (Error::new_down(ErrorType::InvalidHTTPHeader), Some(400)),
+            (Error::new_down(ErrorType::ConnectionClosed), None),
+            (Error::new_in(ErrorType::InternalError), Some(500)),
+        ] {
+            assert_eq!(status(&error), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_late_response_is_the_upstreams_fault_whatever_ended_the_wait() {
+        let failure = Failure::of(&Error::new_down(ErrorType::ReadError), true, None);
+        assert_eq!(failure.status, Some(StatusCode::GATEWAY_TIMEOUT));
+    }
+}

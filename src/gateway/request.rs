@@ -1,0 +1,259 @@
+//! The request side: whether a request is taken, where it goes, and what its upstream is told.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
+use pingora::{Result, http::RequestHeader};
+
+use super::{
+    admission::{Refusal, admissible},
+    context::{Identity, RequestAttributes, client_address, identify},
+    decide::{RouteFlags, decide},
+    exchange::Exchange,
+    failure::Failure,
+    headers::{self, Protected},
+    path,
+    routes::RouteTable,
+    upstream::Upstreams,
+};
+use crate::{
+    config::{
+        AcceptIdentityFrom, AttributeSource, Config, ContextConfig, IdentitySource, Listener, Route, UpstreamIndex,
+    },
+    model::Context,
+};
+
+/// What the requests of one listener are held against, compiled once.
+#[derive(Debug)]
+pub(super) struct Requests {
+    config: Arc<Config>,
+    listener: Listener,
+    routes: RouteTable,
+    protected: Protected,
+    /// What the answers of a route with flags depend on.
+    vary: Vec<String>,
+}
+
+/// What was decided for one request.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The position of the route.
+    pub(super) route: usize,
+    /// Where it goes.
+    pub(super) upstream: UpstreamIndex,
+    /// The strategy that said so.
+    pub(super) strategy: &'static str,
+    /// A cookie for the client.
+    pub(super) set_cookie: Option<HeaderValue>,
+    /// What the upstream is told.
+    inject: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Facts of one request.
+struct Facts<'r> {
+    host: &'r str,
+    path: &'r str,
+    client: &'r str,
+    peer: IpAddr,
+    /// The peer is a trusted proxy.
+    is_proxy: bool,
+    /// Identity headers and cookies are believed.
+    trusted: bool,
+}
+
+impl Requests {
+    pub(super) fn new(config: Arc<Config>, listener: &Listener) -> Self {
+        Self {
+            routes: RouteTable::new(&config),
+            protected: Protected::new(&config.inject),
+            vary: identity_headers(&config.context),
+            listener: listener.clone(),
+            config,
+        }
+    }
+
+    /// Matches, evaluates, decides, and prepares what the upstream is told. The path is made canonical in `header`.
+    pub(super) fn prepare(
+        &self,
+        header: &mut RequestHeader,
+        peer: IpAddr,
+        exchange: &mut Exchange,
+        upstreams: &Upstreams,
+    ) -> Result<Prepared, Failure> {
+        let host = admissible(header).map_err(refused)?;
+        let raw = header.uri.path().to_owned();
+        let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
+        let (strict, merged) = (canonical(false)?, canonical(true)?);
+        let position = self.routes.find(&host, &merged, &header.method, &header.headers);
+        let position = position.ok_or_else(|| refused((404, "no route takes this request")))?;
+        exchange.route = Some(position);
+        let route = &self.config.routes[position];
+        let path = if route.merge_slashes { merged } else { strict };
+        let length = header.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > route.body_limit) {
+            return Err(Failure::body_too_large());
+        }
+        let is_proxy = self.is_proxy(peer);
+        let trusted = match self.config.context.accept_identity_from {
+            AcceptIdentityFrom::TrustedProxies => is_proxy,
+            AcceptIdentityFrom::Anyone => true,
+            AcceptIdentityFrom::Nobody => false,
+        };
+        let client = client_address(&header.headers, peer, |address| self.is_proxy(address)).to_string();
+        let facts = Facts { host: &host, path: &path, client: &client, peer, is_proxy, trusted };
+        self.take_request_id(header, &facts, exchange);
+        let mut prepared = self.decide(position, header, &facts, exchange, upstreams);
+        forwarded(header, &facts, &mut prepared);
+        rewrite(header, route, &path)?;
+        Ok(prepared)
+    }
+
+    /// Removes the client's copies of what the gateway alone may say, and says it.
+    ///
+    /// Invariant: injected headers reach the upstream exactly once.
+    pub(super) fn forward(&self, downstream: &Parts, request: &mut RequestHeader, prepared: &Prepared) -> Result<()> {
+        let nominated = headers::nominated(&downstream.headers);
+        let drops = |name: &&HeaderName| self.protected.drops(name) || nominated.contains(name);
+        let dropped: Vec<HeaderName> = request.headers.keys().filter(drops).cloned().collect();
+        for name in dropped {
+            request.remove_header(&name);
+        }
+        for (name, value) in &prepared.inject {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        Ok(())
+    }
+
+    /// What a route's answers depend on, for `Vary`: nothing without flags.
+    pub(super) fn vary(&self, route: usize) -> &[String] {
+        let route = &self.config.routes[route];
+        let decides = !route.features.is_empty() || route.canary.is_some() || route.blue_green.is_some();
+        if decides || !route.flags.is_empty() || !route.flag_headers.is_empty() { &self.vary } else { &[] }
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.listener.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    fn take_request_id(&self, request: &Parts, facts: &Facts<'_>, exchange: &mut Exchange) {
+        let given = request.headers.get(&self.config.inject.request_id).and_then(|id| id.to_str().ok());
+        if let Some(id) = given.filter(|id| facts.trusted && id.len() <= 128) {
+            exchange.request_id = id.into();
+        }
+    }
+
+    fn decide(
+        &self,
+        position: usize,
+        request: &Parts,
+        facts: &Facts<'_>,
+        exchange: &Exchange,
+        upstreams: &Upstreams,
+    ) -> Prepared {
+        let route = &self.config.routes[position];
+        let Identity { user_id, set_cookie } = identify(&self.config.context, request, facts.trusted);
+        let attributes =
+            RequestAttributes::new(&self.config.context, request, facts.trusted, facts.path, facts.host, facts.client);
+        let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
+        let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
+        let decision = decide(route, &mut flags, |upstream| upstreams.is_available(upstream));
+        let mut prepared = Prepared {
+            route: position,
+            upstream: decision.upstream,
+            strategy: decision.strategy,
+            set_cookie: set_cookie.as_deref().and_then(headers::value),
+            inject: Vec::with_capacity(10),
+        };
+        let names = &self.config.inject;
+        if !user_id.is_empty() {
+            prepared.tell(&names.user_id, &user_id);
+        }
+        self.tell_flags(route, &mut flags, &mut prepared);
+        let shown = names.context_attributes.iter().filter_map(|name| Some((name.clone(), attributes.json(name)?)));
+        let shown: serde_json::Map<_, _> = shown.collect();
+        if !shown.is_empty() {
+            prepared.tell(&names.user_context, &headers::context(shown));
+        }
+        let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
+        let upstream = upstreams.name(decision.upstream);
+        let strategy = decision.strategy;
+        prepared
+            .tell(&names.route, &format!("{};strategy={strategy};upstream={upstream};revision={revision}", route.name));
+        prepared.tell(&names.request_id, &exchange.request_id);
+        prepared
+    }
+
+    fn tell_flags<'r>(&self, route: &'r Route, flags: &mut RouteFlags<'_, '_, 'r>, prepared: &mut Prepared) {
+        let (text, truncated) =
+            headers::flags(route.flags.iter().filter_map(|key| Some((&**key, flags.evaluate(key)?))));
+        if !text.is_empty() {
+            prepared.tell(&self.config.inject.flags, &text);
+        }
+        if truncated {
+            prepared.tell(&HeaderName::from_static("x-flaggate-truncated"), "1");
+        }
+        for own in &route.flag_headers {
+            if let Some(evaluation) = flags.evaluate(&own.flag) {
+                prepared.tell(&own.header, evaluation.variation());
+            }
+        }
+    }
+}
+
+impl Prepared {
+    fn tell(&mut self, name: &HeaderName, text: &str) {
+        if let Some(value) = headers::value(text) {
+            self.inject.push((name.clone(), value));
+        }
+    }
+}
+
+/// After what makes a request ambiguous nothing on its connection can be trusted.
+fn refused((status, detail): Refusal) -> Failure {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let code = if status == StatusCode::NOT_FOUND { "no_route" } else { "refused" };
+    Failure { close: status != StatusCode::NOT_FOUND, ..Failure::new(status, code, detail) }
+}
+
+/// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
+fn forwarded(request: &Parts, facts: &Facts<'_>, prepared: &mut Prepared) {
+    let before =
+        |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| facts.is_proxy);
+    let chain =
+        before("x-forwarded-for").map_or_else(|| facts.client.to_owned(), |before| format!("{before}, {}", facts.peer));
+    prepared.tell(&HeaderName::from_static("x-forwarded-for"), &chain);
+    prepared.tell(&HeaderName::from_static("x-forwarded-proto"), before("x-forwarded-proto").unwrap_or("http"));
+    prepared.tell(&HeaderName::from_static("x-forwarded-host"), before("x-forwarded-host").unwrap_or(facts.host));
+}
+
+/// Puts the path that is forwarded into the request.
+fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), Failure> {
+    let forwarded = match &route.rewrite.strip_prefix {
+        Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
+        Some(_) | None => path,
+    };
+    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let uri = format!("{}{forwarded}{query}", if forwarded.starts_with('/') { "" } else { "/" });
+    if header.uri.path_and_query().is_none_or(|known| known.as_str() != uri) {
+        header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
+    }
+    Ok(())
+}
+
+/// The headers from which the user and the attributes are read.
+fn identity_headers(context: &ContextConfig) -> Vec<String> {
+    let users = context.user_id.iter().map(|source| match source {
+        IdentitySource::Header(name) => name.to_string(),
+        IdentitySource::Cookie(_) | IdentitySource::AnonymousCookie(_) => "cookie".to_owned(),
+    });
+    let attributes = context.attributes.values().filter_map(|attribute| match &attribute.source {
+        AttributeSource::Header(name) => Some(name.to_string()),
+        AttributeSource::Cookie(_) => Some("cookie".to_owned()),
+        AttributeSource::Query(_) => None,
+    });
+    let mut names: Vec<String> = users.chain(attributes).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -1,0 +1,129 @@
+//! Puts the gateway into a pingora server.
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use async_trait::async_trait;
+use pingora::{
+    proxy::{HttpProxy, http_proxy},
+    server::{ListenFds, Server, ShutdownWatch, configuration::ServerConf},
+    services::{background::GenBackgroundService, listening},
+};
+
+use super::{
+    patience::Patient,
+    proxy::Gateway,
+    upstream::{HealthChecks, Upstreams},
+};
+use crate::{
+    config::Config,
+    drain::Drain,
+    snapshot::SnapshotCell,
+    telemetry::{AccessLog, Metrics},
+};
+
+/// Connections to upstreams that are kept for reuse.
+const KEPT_CONNECTIONS: usize = 1024;
+
+/// What the gateway works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where the current snapshot is.
+    pub cell: SnapshotCell,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// Where access lines go.
+    pub access_log: AccessLog,
+    /// Whether the process is stopping.
+    pub drain: Drain,
+}
+
+/// pingora's settings for this configuration.
+#[must_use]
+pub fn server_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        threads: config.server.workers,
+        // The gateway drains by itself, before pingora is told to stop.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        max_retries: config.upstreams.iter().map(|upstream| upstream.retries.attempts).max().unwrap_or(1).max(1),
+        upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+        ..ServerConf::default()
+    }
+}
+
+/// Fails when an address of a listener cannot be bound: pingora itself would retry for half a minute without a word.
+///
+/// # Errors
+/// The first listener that cannot be bound, and why.
+pub fn check_listeners(config: &Config) -> io::Result<()> {
+    for listener in &config.listeners {
+        TcpListener::bind(listener.address).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("listener {}: failed to bind {}: {error}", listener.name, listener.address),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s.
+pub fn add_services(server: &mut Server, parts: Parts) {
+    let upstreams = Arc::new(Upstreams::new(&parts.config.upstreams, &parts.metrics));
+    let checks =
+        GenBackgroundService::new("health checks".to_owned(), Arc::new(HealthChecks::new(Arc::clone(&upstreams))));
+    let checks = server.add_service(checks);
+
+    for listener in &parts.config.listeners {
+        let Parts { config, cell, metrics, access_log, drain } = &parts;
+        let gateway = Gateway::new(
+            Arc::clone(config),
+            listener,
+            cell.clone(),
+            Arc::clone(&upstreams),
+            metrics,
+            access_log.clone(),
+        );
+        let proxy = http_proxy(&server.configuration, gateway.draining(drain.clone()));
+        let mut service = listening::Service::new(listener.name.clone(), Patient(Arc::new(proxy)));
+        service.add_tcp(&listener.address.to_string());
+        service.threads = Some(config.server.workers);
+        // The first results are there before the first request.
+        server.add_service(Drained { service, drain: drain.clone() }).add_dependency(&checks);
+    }
+}
+
+/// A listening service that stops taking connections when the drain says so.
+struct Drained {
+    service: listening::Service<Patient<HttpProxy<Gateway>>>,
+    drain: Drain,
+}
+
+#[async_trait]
+impl pingora::services::Service for Drained {
+    async fn start_service(&mut self, fds: Option<ListenFds>, mut shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        let closed = self.drain.closed();
+        let serving = self.service.start_service(fds, closed, listeners_per_fd);
+        tokio::pin!(serving);
+        tokio::select! {
+            () = &mut serving => return,
+            // An error says that the server is gone, which is the same.
+            _ = shutdown.wait_for(|stopping| *stopping) => self.drain.close(),
+        }
+        serving.await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}

@@ -1,0 +1,8 @@
+//! The gateway as clients and upstreams see it: a real server, real sockets.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod clients;
+mod faults;
+mod harness;
+mod lifecycle;
+mod routing;
