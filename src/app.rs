@@ -9,7 +9,10 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
+    task::JoinHandle,
+    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin, FlagMetrics},
@@ -17,13 +20,16 @@ use crate::{
     config::Config,
     drain::{Drain, NOTICE},
     gateway::{self, Parts},
-    snapshot::{SnapshotCell, World},
-    store::{self, Follower, Intervals, Store, SyncHandle, seed_if_empty},
+    snapshot::SnapshotCell,
+    store::{self, Follower, Store, SyncHandle, SyncOptions, seed_if_empty},
     telemetry::{AccessLog, Metrics},
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
 const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
+
+/// How long the end waits for the backup to be brought up to date.
+const LAST_BACKUP: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until SIGTERM or SIGINT.
 ///
@@ -38,7 +44,7 @@ pub fn run(config: Config) -> Result<()> {
     let admin_listener = control
         .block_on(tokio::net::TcpListener::bind(address))
         .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-    let (cell, sync) = control.block_on(follow_store(&config))?;
+    let (cell, sync, following) = control.block_on(follow_store(&config))?;
     let metrics = Metrics::new();
     FlagMetrics::register(metrics.registry(), cell.clone(), sync.clone()).context("failed to register the metrics")?;
     let drain = Drain::new(metrics.requests_in_flight().clone());
@@ -55,29 +61,53 @@ pub fn run(config: Config) -> Result<()> {
         .context("failed to open the access log")?;
     serve(Parts { config, cell, metrics, access_log, drain }, signals);
     drop(writer);
+    control.block_on(following.end());
     control.shutdown_timeout(Duration::from_millis(100));
     Ok(())
 }
 
 /// Opens the store, seeds it, and follows it; waits for the first snapshot for a moment.
-async fn follow_store(config: &Config) -> Result<(SnapshotCell, SyncHandle)> {
+async fn follow_store(config: &Config) -> Result<(SnapshotCell, SyncHandle, Following)> {
     let store = store::open(&config.store)?;
     if let Some(seed) = &config.store.seed {
         let written = seed_from(&*store, seed).await?;
         log::info!("store: seeded with {written} flags from {}", seed.display());
     }
     let (cell, publisher) = SnapshotCell::new();
-    let world = World::new(config.context.environment.as_deref());
-    let (follower, mut handle) = Follower::new(store, world, publisher, Intervals::default());
-    tokio::spawn(follower.run());
-    if tokio::time::timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {
+    let options = SyncOptions {
+        environment: config.context.environment.clone(),
+        backup: config.store.backup.clone(),
+        ..SyncOptions::default()
+    };
+    let (follower, handle) = Follower::new(store, publisher, options);
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
+    if timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {
         log::warn!("store: no flags yet; every flag is unknown until it answers");
     }
     let snapshot = cell.load();
     for key in config.flags().filter(|key| snapshot.flag(key).is_none()) {
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
-    Ok((cell, handle))
+    Ok((cell, handle, Following { stop, task }))
+}
+
+/// The sync while it runs.
+struct Following {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    /// Stops the sync, which writes what it has not yet written to the backup.
+    async fn end(self) {
+        self.stop.cancel();
+        match timeout(LAST_BACKUP, self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("store: the sync ended early: {error}"),
+            Err(_) => log::warn!("store: the backup was not brought up to date in time"),
+        }
+    }
 }
 
 async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {

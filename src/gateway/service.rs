@@ -62,7 +62,7 @@ pub fn check_listeners(config: &Config) -> io::Result<()> {
         TcpListener::bind(listener.address).map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("listener {}: failed to bind {}: {error}", listener.name, listener.address),
+                format!("listener {:?} cannot listen on {}: {error}", listener.name, listener.address),
             )
         })?;
     }

@@ -1,5 +1,6 @@
 //! The store: one trait, several homes, and the sync that turns what is stored into snapshots.
 
+mod backup;
 mod commit;
 mod embedded;
 mod feed;
@@ -21,7 +22,7 @@ use crate::{
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 pub use seed::{SeedError, seed_if_empty};
-pub use sync::{Follower, Intervals, SyncHandle, SyncStatus};
+pub use sync::{Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
 /// A document as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

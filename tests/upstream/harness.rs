@@ -250,7 +250,7 @@ impl Gateway {
              store.kind = \"memory\"\naccess_log.enabled = false\nserver.workers = 2\n\
              context.user_id = [{{ header = \"X-User-Id\" }}]\n"
         );
-        let config =
+        let mut config =
             Config::parse("test", &(common + toml), std::iter::empty()).unwrap_or_else(|error| panic!("{error}"));
         change(&mut config);
         let (cell, publisher) = SnapshotCell::new();

@@ -1,0 +1,69 @@
+//! The world that is compiled, and its way into the cell.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{
+    model::{Change, WorldRevision},
+    snapshot::{Publisher, Snapshot, World},
+    store::backup::LastGood,
+};
+
+/// Compiles and publishes. Its methods block for as long as that takes, so they are for blocking threads.
+#[derive(Debug)]
+pub(super) struct Compiler {
+    environment: Option<String>,
+    publisher: Publisher,
+    compiled: Mutex<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    world: World,
+    /// The revision of what was published last.
+    revision: Option<WorldRevision>,
+}
+
+impl Compiler {
+    pub(super) fn new(environment: Option<String>, publisher: Publisher) -> Self {
+        let compiled = Compiled { world: World::new(environment.as_deref()), revision: None };
+        Self { environment, publisher, compiled: Mutex::new(compiled) }
+    }
+
+    /// Replaces the world; says whether it is empty now, or why it was not published.
+    pub(super) fn replace(&self, last: LastGood) -> Result<bool, String> {
+        self.publish(|world| world.load(last.revision, last.documents))
+    }
+
+    /// Changes the world; says whether it is empty now, or why it was not published.
+    pub(super) fn apply(&self, revision: WorldRevision, changes: &[Change]) -> Result<bool, String> {
+        self.publish(|world| world.apply(revision, changes))
+    }
+
+    /// The last good text of every document; `None` before anything was published.
+    pub(super) fn last_good(&self) -> Option<LastGood> {
+        let compiled = self.compiled();
+        let documents = compiled.world.last_good().map(|(document, text)| (document, text.clone())).collect();
+        Some(LastGood { revision: compiled.revision.clone()?, documents })
+    }
+
+    fn publish(&self, compile: impl FnOnce(&mut World) -> std::sync::Arc<Snapshot>) -> Result<bool, String> {
+        let mut compiled = self.compiled();
+        let snapshot = compile(&mut compiled.world);
+        let (revision, empty) = (snapshot.revision().cloned(), snapshot.is_empty());
+        if !self.publisher.publish(snapshot) {
+            return Err("a snapshot was not published because a later one is served".to_owned());
+        }
+        compiled.revision = revision;
+        Ok(empty)
+    }
+
+    /// A compile that panicked leaves a world that nobody can vouch for: the next one starts from nothing.
+    fn compiled(&self) -> MutexGuard<'_, Compiled> {
+        self.compiled.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Compiled>>| {
+            self.compiled.clear_poison();
+            let mut compiled = poisoned.into_inner();
+            *compiled = Compiled { world: World::new(self.environment.as_deref()), revision: None };
+            compiled
+        })
+    }
+}
