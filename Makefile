@@ -1,12 +1,15 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup run bench test lint ci
+.PHONY: help setup demo run bench test lint ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## install what building and testing needs
 	@scripts/setup build test
+
+demo: setup ## build and run the demo: gateway on 8080, admin on 9090, five upstreams, simulated users
+	cargo run --locked --release -- demo --traffic
 
 run: setup ## build and run the gateway with config/flaggate.toml
 	cargo run --locked --release -- run

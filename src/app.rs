@@ -18,11 +18,12 @@ use crate::{
     admin::{self, Admin, FlagMetrics},
     clock,
     config::Config,
+    demo,
     drain::{Drain, NOTICE},
     gateway::{self, Parts},
     snapshot::SnapshotCell,
     store::{self, Follower, Store, SyncHandle, SyncOptions, seed_if_empty},
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Metrics, access_log},
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
@@ -31,47 +32,109 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
 
-/// Runs the gateway until SIGTERM or SIGINT.
-///
-/// # Errors
-/// An address is taken, or the store, the seed or the access log cannot be opened.
-pub fn run(config: Config) -> Result<()> {
-    let config = Arc::new(config);
-    gateway::check_listeners(&config)?;
-    let control = Runtime::new().context("failed to start the control runtime")?;
-    let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
-    let address = config.admin.address;
-    let admin_listener = control
-        .block_on(tokio::net::TcpListener::bind(address))
-        .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-    let (cell, sync, following) = control.block_on(follow_store(&config))?;
-    let metrics = Metrics::new();
-    FlagMetrics::register(metrics.registry(), cell.clone(), sync.clone()).context("failed to register the metrics")?;
-    let drain = Drain::new(metrics.requests_in_flight().clone());
-    let named = config.flags().map(str::to_owned).collect();
-    let registry = metrics.registry().clone();
-    let admin = Admin { cell: cell.clone(), sync, registry, named, drain: drain.clone() };
-    control.spawn(async move {
-        if let Err(error) = admin::serve(admin_listener, admin).await {
-            log::error!("admin: {error}");
+/// Everything but the data plane runs: the store is followed and the admin listener answers.
+pub struct App {
+    parts: Parts,
+    control: Runtime,
+    signals: Signals,
+    following: Following,
+    access_log: access_log::Writer,
+    /// What was started beside the gateway ends with it.
+    stop: CancellationToken,
+}
+
+/// Flag documents that an empty store is filled with at start: a JSON array.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Where the documents come from, for messages.
+    pub name: String,
+    /// The documents.
+    pub text: String,
+}
+
+impl App {
+    /// Starts all but the data plane. `seed` stands in for `store.seed`.
+    ///
+    /// # Errors
+    /// An address is taken, or the store, the seed or the access log cannot be opened.
+    pub fn start(config: Config, seed: Option<Seed>) -> Result<Self> {
+        let config = Arc::new(config);
+        gateway::check_listeners(&config)?;
+        let seed = match (seed, &config.store.seed) {
+            (None, Some(path)) => Some(Seed::read(path)?),
+            (seed, _) => seed,
+        };
+        let control = Runtime::new().context("failed to start the control runtime")?;
+        let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
+        let address = config.admin.address;
+        let admin_listener = control
+            .block_on(tokio::net::TcpListener::bind(address))
+            .with_context(|| format!("the admin listener cannot listen on {address}"))?;
+        let (cell, sync, following) = control.block_on(follow_store(&config, seed))?;
+        let metrics = Metrics::new();
+        let registry = metrics.registry().clone();
+        FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
+        let drain = Drain::new(metrics.requests_in_flight().clone());
+        let named = config.flags().map(str::to_owned).collect();
+        let admin = Admin { cell: cell.clone(), sync, registry, named, drain: drain.clone() };
+        control.spawn(async move {
+            if let Err(error) = admin::serve(admin_listener, admin).await {
+                log::error!("admin: {error}");
+            }
+        });
+        log::info!("admin listens on {address}");
+        let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
+            .context("failed to open the access log")?;
+        let parts = Parts { config, cell, metrics, access_log, drain };
+        Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
+    }
+
+    /// Starts the demo's upstreams, and on request users who ask the first listener.
+    ///
+    /// # Errors
+    /// An upstream's address is taken.
+    pub fn start_demo(&self, traffic: bool) -> Result<()> {
+        let config = &self.parts.config;
+        self.control.block_on(demo::upstreams(&demo::addresses(config), self.stop.clone()))?.detach();
+        if let (true, Some(listener)) = (traffic, config.listeners.first()) {
+            self.control.spawn(demo::traffic(listener.address, self.stop.clone()));
         }
-    });
-    log::info!("admin listens on {address}");
-    let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
-        .context("failed to open the access log")?;
-    serve(Parts { config, cell, metrics, access_log, drain }, signals);
-    drop(writer);
-    control.block_on(following.end());
-    control.shutdown_timeout(Duration::from_millis(100));
-    Ok(())
+        Ok(())
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    pub fn serve(self) {
+        let Self { parts, control, signals, following, access_log, stop } = self;
+        serve(parts, signals);
+        stop.cancel();
+        drop(access_log);
+        control.block_on(following.end());
+        control.shutdown_timeout(Duration::from_millis(100));
+    }
+}
+
+impl Seed {
+    fn read(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).with_context(|| format!("failed to read the seed {name}"))?;
+        Ok(Self { name, text })
+    }
+
+    /// How many documents were written: none when the store is not empty.
+    async fn write(&self, store: &dyn Store) -> Result<usize> {
+        let documents: Vec<serde_json::Value> =
+            serde_json::from_str(&self.text).with_context(|| format!("{} is not a JSON array of flags", self.name))?;
+        let written = seed_if_empty(store, &documents, "seed", clock::now()).await;
+        written.with_context(|| format!("failed to seed from {}", self.name))
+    }
 }
 
 /// Opens the store, seeds it, and follows it; waits for the first snapshot for a moment.
-async fn follow_store(config: &Config) -> Result<(SnapshotCell, SyncHandle, Following)> {
+async fn follow_store(config: &Config, seed: Option<Seed>) -> Result<(SnapshotCell, SyncHandle, Following)> {
     let store = store::open(&config.store)?;
-    if let Some(seed) = &config.store.seed {
-        let written = seed_from(&*store, seed).await?;
-        log::info!("store: seeded with {written} flags from {}", seed.display());
+    if let Some(seed) = seed {
+        let written = seed.write(&*store).await?;
+        log::info!("store: seeded with {written} flags from {}", seed.name);
     }
     let (cell, publisher) = SnapshotCell::new();
     let options = SyncOptions {
@@ -108,15 +171,6 @@ impl Following {
             Err(_) => log::warn!("store: the backup was not brought up to date in time"),
         }
     }
-}
-
-async fn seed_from(store: &dyn Store, path: &Path) -> Result<usize> {
-    let text = fs::read_to_string(path).with_context(|| format!("failed to read the seed {}", path.display()))?;
-    let documents: Vec<serde_json::Value> =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a JSON array of flags", path.display()))?;
-    seed_if_empty(store, &documents, "seed", clock::now())
-        .await
-        .with_context(|| format!("failed to seed from {}", path.display()))
 }
 
 fn serve(parts: Parts, signals: Signals) {

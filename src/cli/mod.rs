@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod eval;
 mod vectors;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
@@ -8,7 +9,11 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{app, config::Config};
+use crate::{
+    app::{App, Seed},
+    config::Config,
+    demo,
+};
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -28,6 +33,12 @@ enum Command {
         #[arg(long, default_value = "config/flaggate.toml")]
         config: PathBuf,
     },
+    /// Run the gateway with a demo world: five upstreams, six flags, everything in memory on loopback.
+    Demo {
+        /// Send a modest stream of simulated users to it.
+        #[arg(long)]
+        traffic: bool,
+    },
     /// Check a configuration, or print its JSON Schema.
     Check {
         /// The configuration.
@@ -37,11 +48,13 @@ enum Command {
         #[arg(long)]
         schema: bool,
     },
-    /// Run recorded cases through the evaluation.
+    /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
+        #[command(flatten)]
+        evaluate: eval::Evaluate,
         /// A file of cases, one JSON object a line.
-        #[arg(long, value_name = "FILE")]
-        vectors: PathBuf,
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "flags"])]
+        vectors: Option<PathBuf>,
         /// Which cases count of those that rest on a habit of the recorded service.
         #[arg(long, value_enum, default_value = "binding")]
         quirks: Quirks,
@@ -52,9 +65,14 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run { config } => run(&config),
+        Command::Demo { traffic } => run_demo(traffic),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
-        Command::Eval { vectors, quirks } => eval_vectors(&vectors, quirks),
+        Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
+        Command::Eval { evaluate, .. } => {
+            start_logging("warn");
+            evaluate.run().map(|()| ExitCode::SUCCESS)
+        }
     };
     outcome.unwrap_or_else(|error| {
         log_error(&format!("{error:#}"));
@@ -63,12 +81,31 @@ pub fn main() -> ExitCode {
 }
 
 fn run(path: &std::path::Path) -> Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG")
-        .unwrap_or_else(|_| "info,pingora=warn,pingora_core=warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    start_logging("info,pingora=warn,pingora_core=warn");
     let config = Config::load(path, std::env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
-    app::run(config)?;
+    App::start(config, None)?.serve();
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_demo(traffic: bool) -> Result<ExitCode> {
+    start_logging("warn");
+    let config = Config::parse("config/demo.toml", demo::CONFIG, std::env::vars());
+    let config = config.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let (gateway, admin) = (config.listeners[0].address, config.admin.address);
+    let seed = Seed { name: "config/demo-flags.json".to_owned(), text: demo::FLAGS.to_owned() };
+    let app = App::start(config, Some(seed))?;
+    app.start_demo(traffic)?;
+    say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;
+    say("try, in another terminal:\n")?;
+    say(&demo::curl_lines(gateway, admin))?;
+    app.serve();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs to standard error; `FLAGGATE_LOG` says what.
+fn start_logging(default: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG").unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {

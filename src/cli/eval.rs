@@ -1,0 +1,110 @@
+//! `flaggate eval KEY`: evaluates one flag of a file of documents, without a gateway or a store.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::say;
+use crate::{
+    clock,
+    model::{Context, DocumentKey, WorldRevision},
+    snapshot::{Snapshot, World},
+};
+
+/// One evaluation.
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// The flag.
+    #[arg(required_unless_present = "vectors")]
+    key: Option<String>,
+    /// A JSON array of flag documents.
+    #[arg(long, value_name = "FILE", required_unless_present = "vectors")]
+    flags: Option<PathBuf>,
+    /// The user.
+    #[arg(long, value_name = "ID", default_value = "")]
+    user_id: String,
+    /// An attribute of the user; a value that is JSON counts as such, anything else as text.
+    #[arg(long = "attribute", value_name = "NAME=VALUE")]
+    attributes: Vec<String>,
+    /// The environment, for flags with overrides.
+    #[arg(long)]
+    environment: Option<String>,
+    /// Tell every step of the way.
+    #[arg(long)]
+    explain: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Evaluate {
+    pub(super) fn run(&self) -> Result<()> {
+        let (Some(key), Some(file)) = (&self.key, &self.flags) else { bail!("a flag's key and --flags are needed") };
+        let attributes = self.attributes()?;
+        let text = fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let snapshot =
+            self.snapshot(&text).with_context(|| format!("{} is not a JSON array of flags", file.display()))?;
+        for diagnostic in snapshot.diagnostics() {
+            log::warn!("{}", serde_json::to_string(diagnostic)?);
+        }
+        let Some(flag) = snapshot.flag(key) else {
+            let known: Vec<&str> = snapshot.keys().collect();
+            bail!("there is no flag {key:?} in {}; there are: {}", file.display(), known.join(", "));
+        };
+        let context = Context { user_id: &self.user_id, attributes: &attributes, now: clock::now() };
+        let mut told = snapshot.explain(flag, context);
+        if !self.explain
+            && let Some(told) = told.as_object_mut()
+        {
+            told.shift_remove("steps");
+        }
+        say(&if self.json { serde_json::to_string_pretty(&told)? } else { table(&told) })
+    }
+
+    fn attributes(&self) -> Result<Map<String, Value>> {
+        let parse = |given: &String| {
+            let (name, value) = given.split_once('=').with_context(|| format!("{given:?} is not NAME=VALUE"))?;
+            Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
+        };
+        self.attributes.iter().map(parse).collect()
+    }
+
+    fn snapshot(&self, text: &str) -> Result<Arc<Snapshot>> {
+        let flags: Vec<Map<String, Value>> = serde_json::from_str(text)?;
+        let documents = flags.into_iter().map(|flag| {
+            let key = flag.get("key").and_then(Value::as_str).context("a flag has no key")?;
+            Ok((DocumentKey::flag(key), Value::from(flag.clone()).to_string().into()))
+        });
+        let documents: Vec<(DocumentKey, Arc<str>)> = documents.collect::<Result<_>>()?;
+        let revision = WorldRevision { epoch: "file".into(), number: 1 };
+        Ok(World::new(self.environment.as_deref()).load(revision, documents))
+    }
+}
+
+/// One line for each fact and each step.
+fn table(told: &Value) -> String {
+    let mut lines = Vec::new();
+    let members = told.as_object().into_iter().flatten();
+    for (name, value) in members {
+        match value.as_array() {
+            Some(steps) if name == "steps" => lines.extend(steps.iter().map(|step| format!("  {}", facts(step)))),
+            _ => lines.push(format!("{name:<18} {value}")),
+        }
+    }
+    lines.join("\n")
+}
+
+/// `rule  position=0 result="no_match" …`
+fn facts(step: &Value) -> String {
+    let members = step.as_object().into_iter().flatten();
+    let mut line = String::new();
+    for (name, value) in members {
+        line += &match value.as_str() {
+            Some(kind) if name == "step" => format!("{kind:<12}"),
+            _ => format!(" {name}={value}"),
+        };
+    }
+    line
+}

@@ -1,0 +1,47 @@
+//! The demo world: upstreams that show what they were told, users who ask, and commands to try.
+//!
+//! All of it runs inside the process, on loopback, until a token is cancelled. `config/demo.toml` and
+//! `config/demo-flags.json` are the rest of the demo; they are compiled in, so that it runs from any folder.
+
+mod commands;
+mod page;
+mod traffic;
+mod upstreams;
+
+use std::net::SocketAddr;
+
+pub use commands::curl_lines;
+pub use traffic::{Traffic, traffic};
+pub use upstreams::{DemoUpstreams, upstreams};
+
+use crate::config::Config;
+
+/// `config/demo.toml`.
+pub const CONFIG: &str = include_str!("../../config/demo.toml");
+
+/// `config/demo-flags.json`: an array of flag documents.
+pub const FLAGS: &str = include_str!("../../config/demo-flags.json");
+
+/// The name and address of every endpoint of `config` that the demo can stand in for: those on loopback.
+#[must_use]
+pub fn addresses(config: &Config) -> Vec<(String, SocketAddr)> {
+    let endpoints = config.upstreams.iter().flat_map(|upstream| {
+        let parsed = upstream.endpoints.iter().filter_map(|endpoint| endpoint.address.parse().ok());
+        parsed.map(|address| (upstream.name.clone(), address))
+    });
+    endpoints.filter(|(_, address): &(String, SocketAddr)| address.ip().is_loopback()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_on_loopback_are_stood_in_for() {
+        let config = Config::for_testing();
+        let found = addresses(&config);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, config.upstreams[0].name);
+        assert!(found[0].1.ip().is_loopback());
+    }
+}
