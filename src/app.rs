@@ -70,13 +70,14 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, seed))?;
+        let store = store::open(&config.store)?;
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
-        let admin = Admin { cell: cell.clone(), sync, registry, named, drain: drain.clone() };
+        let admin = Admin { store, cell: cell.clone(), sync, registry, named, drain: drain.clone() };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
                 log::error!("admin: {error}");
@@ -129,11 +130,14 @@ impl Seed {
     }
 }
 
-/// Opens the store, seeds it, and follows it; waits for the first snapshot for a moment.
-async fn follow_store(config: &Config, seed: Option<Seed>) -> Result<(SnapshotCell, SyncHandle, Following)> {
-    let store = store::open(&config.store)?;
+/// Seeds the store, and follows it; waits for the first snapshot for a moment.
+async fn follow_store(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    seed: Option<Seed>,
+) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if let Some(seed) = seed {
-        let written = seed.write(&*store).await?;
+        let written = seed.write(&**store).await?;
         log::info!("store: seeded with {written} flags from {}", seed.name);
     }
     let (cell, publisher) = SnapshotCell::new();
@@ -142,7 +146,7 @@ async fn follow_store(config: &Config, seed: Option<Seed>) -> Result<(SnapshotCe
         backup: config.store.backup.clone(),
         ..SyncOptions::default()
     };
-    let (follower, handle) = Follower::new(store, publisher, options);
+    let (follower, handle) = Follower::new(Arc::clone(store), publisher, options);
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
     if timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {

@@ -1,27 +1,48 @@
-//! The control plane's listener: health, readiness, diagnostics and metrics. Loopback only, as there are no tokens yet.
+//! The control plane's listener: the flag service, health, diagnostics and metrics. Loopback only, as there are no
+//! tokens yet.
 
+mod body;
+mod flag_metrics;
 mod flags;
+mod form;
+mod guard;
+mod health;
+mod refusal;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    extract::{Request, State},
+    Router,
+    extract::DefaultBodyLimit,
     http::{StatusCode, header},
-    middleware::{self, Next},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
-use prometheus::{Registry, TextEncoder};
-use serde_json::{Value, json};
+use prometheus::Registry;
+use serde_json::json;
+use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use crate::{drain::Drain, snapshot::SnapshotCell, store::SyncHandle};
+use self::refusal::Refusal;
+use crate::{
+    drain::Drain,
+    snapshot::SnapshotCell,
+    store::{Store, SyncHandle},
+};
 
-pub use flags::FlagMetrics;
+pub use flag_metrics::FlagMetrics;
+
+/// The largest body that is read.
+const BODY_LIMIT: usize = 1 << 20;
+
+/// No request takes longer.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What the handlers share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Admin {
+    /// Where flags are written.
+    pub store: Arc<dyn Store>,
     /// The flags that are served.
     pub cell: SnapshotCell,
     /// How the store is followed.
@@ -46,57 +67,19 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/diagnostics", get(diagnostics))
-        .route("/metrics", get(metrics))
-        .layer(middleware::from_fn(loopback_host))
+        .route("/readyz", get(health::readyz))
+        .route("/diagnostics", get(health::diagnostics))
+        .route("/metrics", get(health::metrics))
+        .merge(flags::router())
+        .fallback(async || Refusal::not_found("Not Found"))
+        .method_not_allowed_fallback(async || {
+            Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())
+        })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(middleware::from_fn(guard::loopback_only))
         .with_state(admin)
-}
-
-/// Refuses requests that were not addressed to this machine: a web page that rebinds its name to loopback is one.
-async fn loopback_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<axum::http::uri::Authority>().ok());
-    let is_loopback = authority.is_some_and(|authority| {
-        let host = authority.host().trim_matches(['[', ']']);
-        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
-    if is_loopback {
-        return next.run(request).await;
-    }
-    problem(StatusCode::FORBIDDEN, "the admin listener answers requests to localhost only; check the Host header")
-}
-
-/// 200 once there is a snapshot, and until the gateway stops.
-async fn readyz(State(admin): State<Admin>) -> Response {
-    if admin.drain.is_draining() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping");
-    }
-    if admin.cell.load().revision().is_none() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "there is no snapshot yet: the store has not answered");
-    }
-    "ready\n".into_response()
-}
-
-/// What is served, and what is wrong with documents, the store and the routes' flags.
-async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
-    let (snapshot, sync) = (admin.cell.load(), admin.sync.status());
-    let missing: Vec<&String> = admin.named.iter().filter(|key| snapshot.flag(key).is_none()).collect();
-    Json(json!({
-        "revision": snapshot.revision().map(ToString::to_string),
-        "flags": snapshot.len(),
-        "documents": snapshot.diagnostics().collect::<Vec<_>>(),
-        "missing_flags": missing,
-        "store": { "up": sync.store_up, "applied_at": sync.applied_at, "last_error": sync.last_error, "alarm": sync.alarm },
-    }))
-}
-
-/// The metrics in Prometheus' text format.
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("the metrics cannot be shown: {error}")),
-    }
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response {

@@ -98,6 +98,11 @@ fn too_deep(snapshot: &Snapshot, document: &FlagDocument) -> Option<Fault> {
         .then(|| refused("/parent".to_owned(), format!("a flag has at most {} ancestors", effective::MAX_ANCESTORS)))
 }
 
+/// Whether a document refers to the flag `key`.
+pub(super) fn refers_to(document: &FlagDocument, key: &str) -> bool {
+    named(document).iter().any(|(_, named)| *named == key)
+}
+
 /// The flags that a document refers to as parent or prerequisite, in any environment, with the places.
 fn named(document: &FlagDocument) -> Vec<(String, &str)> {
     let fields = document.fields();

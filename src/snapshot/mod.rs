@@ -106,6 +106,17 @@ impl Snapshot {
         check::check(self, document)
     }
 
+    /// The flags that have the flag `key` as parent or prerequisite, in any environment, sorted.
+    pub fn dependents<'s>(&'s self, key: &str) -> impl Iterator<Item = &'s str> {
+        let mut keys: Vec<&str> = self
+            .flags()
+            .filter(|flag| flag.compiled.key() != key && check::refers_to(&flag.document, key))
+            .map(|flag| flag.compiled.key())
+            .collect();
+        keys.sort_unstable();
+        keys.into_iter()
+    }
+
     /// The whole path of one evaluation; see [`eval::explain`].
     #[must_use]
     pub fn explain(&self, flag: FlagIndex, context: Context<'_>) -> serde_json::Value {

@@ -1,0 +1,142 @@
+//! From a request's body to a flag document.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    admin::{
+        form::{Form, Kind},
+        refusal::{Issue, Refusal},
+    },
+    model::{Fault, FlagDocument},
+    snapshot::Snapshot,
+};
+
+/// Whether a field may be null on create.
+#[derive(Clone, Copy)]
+enum Null {
+    Refused,
+    Absent,
+}
+
+/// The existing service's fields, in its order, but for the key, the name and the times.
+const FIELDS: [(&str, Kind, Null); 14] = [
+    ("description", Kind::Text, Null::Absent),
+    ("flag_type", Kind::FlagType, Null::Refused),
+    ("default_value", Kind::Any, Null::Refused),
+    ("enabled", Kind::Boolean, Null::Refused),
+    ("targeting_enabled", Kind::Boolean, Null::Refused),
+    ("targeting_rules", Kind::Objects, Null::Refused),
+    ("rollout_enabled", Kind::Boolean, Null::Refused),
+    ("rollout_percentage", Kind::Percentage, Null::Refused),
+    ("rollout_stages", Kind::Objects, Null::Refused),
+    ("prerequisites", Kind::Any, Null::Refused),
+    ("variants", Kind::Object, Null::Refused),
+    ("tags", Kind::Texts, Null::Refused),
+    ("created_by", Kind::Text, Null::Absent),
+    ("value_schema", Kind::Object, Null::Absent),
+];
+
+/// The document that a body creates.
+pub(super) fn created(body: Map<String, Value>, snapshot: &Snapshot, now: Timestamp) -> Result<FlagDocument, Refusal> {
+    let mut form = Form::new(body);
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
+    for name in ["key", "name"] {
+        set(name, form.required(name, Kind::Text));
+    }
+    for (name, kind, null) in FIELDS {
+        set(
+            name,
+            match null {
+                Null::Refused => form.optional(name, kind),
+                Null::Absent => form.nullable(name, kind),
+            },
+        );
+    }
+    set("created_at", Some(form.optional("created_at", Kind::Time).unwrap_or_else(|| time(now))));
+    form.optional("updated_at", Kind::Time);
+    set("updated_at", Some(time(now)));
+    let (extensions, mut issues) = form.finish();
+    fields.extend(extensions.into_iter().filter(|(_, value)| !value.is_null()));
+    issues.extend(of_other_type(&fields));
+    Refusal::of_issues(issues)?;
+    let document = FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
+    Refusal::of_faults(snapshot.check(&document))?;
+    Ok(document)
+}
+
+/// `stored` with the changes of a body: null resets a field to its default. Faults that the document has already do not
+/// stand in the way of a change elsewhere. `None`: nothing changes.
+pub(super) fn patched(
+    stored: &FlagDocument,
+    body: Map<String, Value>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Option<FlagDocument>, Refusal> {
+    let mut fields = stored.fields().clone();
+    let mut form = Form::new(body);
+    for (name, kind) in [("key", Kind::Text), ("created_at", Kind::Time)] {
+        let given = form.nullable(name, kind);
+        let mut known = Form::new(stored.fields().clone());
+        if given.is_some() && given != known.nullable(name, kind) {
+            form.refuse(Issue::of_body("a flag's key and time of creation never change", "value_error").at(name));
+        }
+    }
+    form.nullable("updated_at", Kind::Time);
+    let coerced = [("name", Kind::Text)].into_iter().chain(FIELDS.map(|(name, kind, _)| (name, kind)));
+    for (name, kind) in coerced {
+        if kind != Kind::Any && form.is_null(name) {
+            fields.shift_remove(name);
+        }
+        fields.extend(form.nullable(name, kind).map(|value| (name.to_owned(), value)));
+    }
+    let (extensions, mut issues) = form.finish();
+    for (name, value) in extensions {
+        if value.is_null() {
+            fields.shift_remove(&name);
+        } else {
+            fields.insert(name, value);
+        }
+    }
+    issues.extend(of_other_type(&fields).filter(|_| of_other_type(stored.fields()).is_none()));
+    Refusal::of_issues(issues)?;
+    if fields == *stored.fields() {
+        return Ok(None);
+    }
+    fields.insert("updated_at".to_owned(), time(now));
+    let document = FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
+    let mut faults = snapshot.check(&document);
+    if !faults.is_empty() {
+        let known = snapshot.check(stored);
+        faults.retain(|fault| !known.contains(fault));
+    }
+    Refusal::of_faults(faults)?;
+    Ok(Some(document))
+}
+
+fn refuse(faults: Vec<Fault>) -> Refusal {
+    match Refusal::of_faults(faults) {
+        Err(refusal) => refusal,
+        Ok(()) => Refusal::Invalid(Vec::new()),
+    }
+}
+
+/// The existing service's words for a default value that is not of the flag's type.
+fn of_other_type(fields: &Map<String, Value>) -> Option<Issue> {
+    let value = fields.get("default_value")?;
+    let flag_type = fields.get("flag_type").and_then(Value::as_str).unwrap_or("boolean");
+    let fits = match flag_type {
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        _ => true,
+    };
+    let issue = || Issue::of_body(format!("Default value must be {flag_type}"), "value_error").at("default_value");
+    (!fits).then(issue)
+}
+
+/// To the microsecond.
+fn time(time: Timestamp) -> Value {
+    format!("{time:.6}").into()
+}
