@@ -1,0 +1,70 @@
+//! An admin listener over a store in memory.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use flaggate::{
+    admin::{self, Admin},
+    drain::Drain,
+    snapshot::SnapshotCell,
+    store::{Follower, MemoryStore, Store, SyncOptions},
+    telemetry::Metrics,
+};
+use reqwest::{Client, Method, redirect::Policy};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// A running admin listener.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) client: Client,
+}
+
+pub(crate) async fn serve() -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (cell, publisher) = SnapshotCell::new();
+    let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
+    tokio::spawn(follower.run(std::future::pending()));
+    assert!(sync.ready().await);
+    let metrics = Metrics::new();
+    let drain = Drain::new(metrics.requests_in_flight().clone());
+    let shared: Arc<dyn Store> = store.clone();
+    let registry = metrics.registry().clone();
+    let admin = Admin { store: shared, cell, sync, registry, named: Arc::new([]), drain };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(admin::serve(listener, admin));
+    Served { address, store, client: client() }
+}
+
+pub(crate) fn client() -> Client {
+    Client::builder().redirect(Policy::none()).build().unwrap()
+}
+
+impl Served {
+    /// The status and the JSON of an answer.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> (u16, Value) {
+        self.ask(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::DELETE, path, None).await
+    }
+}

@@ -1,0 +1,7 @@
+//! The admin API over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod flags;
+mod guard;
+mod harness;
+mod wire;
