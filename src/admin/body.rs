@@ -66,8 +66,10 @@ fn unread(rejection: BytesRejection) -> Refusal {
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> Issue {
     let lines_before: usize =
         bytes.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
+    // The parser counts columns from 1.
+    let column = if error.is_eof() { error.column() } else { error.column().saturating_sub(1) };
     Issue::of_body("JSON decode error", "json_invalid")
-        .at(lines_before + error.column())
+        .at(lines_before + column)
         .with(json!({ "error": error.to_string() }))
 }
 
@@ -80,7 +82,7 @@ mod tests {
         let text = b"{\n\"a\": 1,\n\"b\": x}";
         let error = serde_json::from_slice::<Value>(text).unwrap_err();
         let issue = json!(not_json(text, &error));
-        assert_eq!((&issue["loc"], &text[15..17]), (&json!(["body", 16]), b" x".as_slice()), "{issue}");
+        assert_eq!((&issue["loc"], text[16]), (&json!(["body", 16]), b'x'), "{issue}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) enum Kind {
 const FLAG_TYPES: [&str; 4] = ["boolean", "string", "number", "json"];
 
 /// A number above this is in milliseconds, one below in seconds.
-const MILLISECONDS_FROM: i64 = 20_000_000_000;
+const MILLISECONDS_FROM: u64 = 20_000_000_000;
 
 /// Takes fields out of a body, and notes what is wrong with them.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 fn since_1970(number: i64) -> Option<Timestamp> {
-    let since = match number.abs() > MILLISECONDS_FROM {
+    let since = match number.unsigned_abs() > MILLISECONDS_FROM {
         true => SignedDuration::from_millis(number),
         false => SignedDuration::from_secs(number),
     };

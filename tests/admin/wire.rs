@@ -112,7 +112,7 @@ fn normal(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields.into_iter().map(of_field).filter(|(name, _)| name != "input").collect(),
         Value::Array(items) => items.into_iter().map(normal).collect(),
-        plain => plain,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }
 
