@@ -82,7 +82,7 @@ mod tests {
         let text = b"{\n\"a\": 1,\n\"b\": x}";
         let error = serde_json::from_slice::<Value>(text).unwrap_err();
         let issue = json!(not_json(text, &error));
-        assert_eq!((&issue["loc"], text[16]), (&json!(["body", 16]), b'x'), "{issue}");
+        assert_eq!((&issue["loc"], text[15]), (&json!(["body", 15]), b'x'), "{issue}");
     }
 
     #[test]
