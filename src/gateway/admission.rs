@@ -19,7 +19,9 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
     if matches!(header.method, Method::TRACE | Method::CONNECT) {
         return Err((405, "this method is not taken"));
     }
-    if header.uri.to_string().len() > MAX_URL_BYTES {
+    let authority_bytes = header.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path_bytes = header.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if authority_bytes + path_bytes > MAX_URL_BYTES {
         return Err((414, "the URL is longer than 8 KiB"));
     }
     let bytes: usize = header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();

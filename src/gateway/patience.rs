@@ -45,9 +45,8 @@ pub(super) struct Patient<A>(pub(super) Arc<A>);
 pub(super) struct PatientStream {
     inner: Stream,
     deadline: Arc<Deadline>,
-    /// Wakes the reader at the deadline.
+    /// Wakes the reader at the deadline or before: setting it anew with each deadline would cost more than that.
     alarm: Pin<Box<Sleep>>,
-    alarm_at: u64,
 }
 
 /// The time after which reading fails, and what is being waited for.
@@ -130,7 +129,7 @@ impl PatientStream {
     fn new(inner: Stream) -> Self {
         let deadline = Arc::new(Deadline::new());
         let alarm = Box::pin(tokio::time::sleep_until(deadline.start.into()));
-        Self { inner, deadline, alarm, alarm_at: 0 }
+        Self { inner, deadline, alarm }
     }
 
     /// Ready with an error when the deadline is over; otherwise the reader is woken then.
@@ -139,13 +138,17 @@ impl PatientStream {
         if at == 0 {
             return Poll::Pending;
         }
-        if at != self.alarm_at {
-            self.alarm_at = at;
-            let instant = self.deadline.start + Duration::from_millis(at >> KIND_BITS);
-            self.alarm.as_mut().reset(instant.into());
+        let due = tokio::time::Instant::from(self.deadline.start + Duration::from_millis(at >> KIND_BITS));
+        if self.alarm.deadline() > due {
+            self.alarm.as_mut().reset(due);
         }
-        ready!(self.alarm.as_mut().poll(context));
-        Poll::Ready(io::Error::from(io::ErrorKind::TimedOut))
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if self.alarm.deadline() >= due {
+                return Poll::Ready(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            self.alarm.as_mut().reset(due);
+        }
     }
 }
 

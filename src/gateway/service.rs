@@ -44,6 +44,8 @@ pub struct Parts {
 pub fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.workers,
+        // A lone worker has nobody to steal from.
+        work_stealing: config.server.workers > 1,
         // The gateway drains by itself, before pingora is told to stop.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),

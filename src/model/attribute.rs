@@ -63,9 +63,16 @@ pub trait Attributes {
     fn attribute(&self, name: &str) -> Option<Attribute<'_>>;
 }
 
+/// Looking through so few names is faster than hashing one.
+const FEW: usize = 8;
+
 impl Attributes for Map<String, Value> {
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
-        self.get(name).and_then(Attribute::from_json)
+        let found = match self.len() {
+            0..=FEW => self.iter().find(|(known, _)| *known == name).map(|(_, value)| value),
+            _ => self.get(name),
+        };
+        found.and_then(Attribute::from_json)
     }
 }
 

@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::SmallVec;
+
+/// The nodes that a node refers to.
+pub(super) type Edges = SmallVec<[usize; 4]>;
+
 /// The longest chain of parents and prerequisites behind a flag. Evaluation recurses along it.
 pub(super) const MAX_CHAIN: usize = 64;
 
@@ -15,7 +20,7 @@ pub(super) enum Unsound {
 }
 
 /// Finds the nodes that cannot be evaluated, by Tarjan's strongly connected components.
-pub(super) fn unsound(edges: &[Vec<usize>]) -> BTreeMap<usize, Unsound> {
+pub(super) fn unsound(edges: &[Edges]) -> BTreeMap<usize, Unsound> {
     let mut found = BTreeMap::new();
     let mut depth = vec![0_usize; edges.len()];
     // Components come in reverse topological order: what a component refers to was seen before it.
@@ -36,7 +41,7 @@ pub(super) fn unsound(edges: &[Vec<usize>]) -> BTreeMap<usize, Unsound> {
 }
 
 /// The shortest way from `from` back to itself within its component.
-fn shortest_cycle(from: usize, component: &[usize], edges: &[Vec<usize>]) -> Vec<usize> {
+fn shortest_cycle(from: usize, component: &[usize], edges: &[Edges]) -> Vec<usize> {
     let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
     let mut queue = VecDeque::from([from]);
     while let Some(node) = queue.pop_front() {
@@ -60,16 +65,16 @@ fn shortest_cycle(from: usize, component: &[usize], edges: &[Vec<usize>]) -> Vec
 }
 
 /// Tarjan's algorithm, without recursion: a chain in a document must not exhaust the stack.
-fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+fn components(edges: &[Edges]) -> Vec<SmallVec<[usize; 1]>> {
     const UNSEEN: usize = usize::MAX;
     let (mut order, mut low) = (vec![UNSEEN; edges.len()], vec![0; edges.len()]);
     let (mut on_stack, mut stack, mut found) = (vec![false; edges.len()], Vec::new(), Vec::new());
-    let mut count = 0;
+    let (mut count, mut walk) = (0, Vec::new());
     for root in 0..edges.len() {
         if order[root] != UNSEEN {
             continue;
         }
-        let mut walk = vec![(root, 0)];
+        walk.push((root, 0));
         while let Some((node, position)) = walk.last_mut() {
             let node = *node;
             if *position == 0 {
@@ -93,7 +98,7 @@ fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
             if low[node] == order[node] {
                 let start =
                     stack.iter().rposition(|member| *member == node).expect("the root of a component is on the stack");
-                let component = stack.split_off(start);
+                let component: SmallVec<[usize; 1]> = stack.drain(start..).collect();
                 component.iter().for_each(|member| on_stack[*member] = false);
                 found.push(component);
             }
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn finds_cycles_and_names_them() {
         // 0 → 1 → 2 → 0; 3 → 3; 4 → 0; 5 → 6; 1 → 4 → 0 is a longer way round.
-        let edges = [vec![1], vec![2], vec![0], vec![3], vec![0], vec![6], vec![]];
+        let edges = [[1].as_slice(), &[2], &[0], &[3], &[0], &[6], &[]].map(Edges::from);
         let found = unsound(&edges);
         assert_eq!(found.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert_eq!(found[&1], Unsound::Cycle(vec![1, 2, 0, 1]));
@@ -118,13 +123,13 @@ mod tests {
 
     #[test]
     fn a_node_with_a_position_of_its_own_is_entered_once() {
-        assert_eq!(components(&[vec![], vec![0, 0], vec![1, 0]]).len(), 3);
-        assert_eq!(unsound(&[vec![1, 2], vec![0], vec![]]).len(), 2);
+        assert_eq!(components(&[[].as_slice(), &[0, 0], &[1, 0]].map(Edges::from)).len(), 3);
+        assert_eq!(unsound(&[[1, 2].as_slice(), &[0], &[]].map(Edges::from)).len(), 2);
     }
 
     #[test]
     fn long_chains_do_not_exhaust_the_stack() {
-        let chain: Vec<Vec<usize>> = (0..100_000_usize).map(|node| node.checked_sub(1).into_iter().collect()).collect();
+        let chain: Vec<Edges> = (0..100_000_usize).map(|node| node.checked_sub(1).into_iter().collect()).collect();
         let found = unsound(&chain);
         assert_eq!(found.len(), 100_000 - MAX_CHAIN - 1);
         assert_eq!(found.keys().next(), Some(&(MAX_CHAIN + 1)));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZero,
+    panic::resume_unwind,
     sync::Arc,
+    thread,
 };
 
 use ahash::AHashMap;
@@ -38,11 +41,17 @@ pub struct World {
 struct Source {
     text: Arc<str>,
     /// The document in `text`, or why there is none.
-    latest: Result<Arc<FlagDocument>, Fault>,
+    latest: Document,
     good: Option<Good>,
     /// What it names as parent and prerequisites.
     names: BTreeSet<Arc<str>>,
 }
+
+/// What was read, or why there is nothing.
+type Document = Result<Arc<FlagDocument>, Fault>;
+
+/// So many documents are read on all cores.
+const MANY: usize = 512;
 
 /// The last version that could be served.
 #[derive(Clone, Debug)]
@@ -87,10 +96,10 @@ impl World {
     pub fn apply(&mut self, revision: WorldRevision, changes: &[Change]) -> Arc<Snapshot> {
         let mut touched = BTreeSet::new();
         let mut links_changed = false;
-        for change in changes {
+        for (change, latest) in changes.iter().zip(self.read_new(changes)) {
             let key = &change.document.key;
             match (change.document.kind, &change.text) {
-                (DocumentKind::Flag, Some(text)) => self.take(key, text, &mut touched),
+                (DocumentKind::Flag, Some(text)) => self.take(key, text, latest, &mut touched),
                 (DocumentKind::Flag, None) => links_changed |= self.remove(key, &mut touched),
             }
         }
@@ -116,12 +125,35 @@ impl World {
         good.map(|(key, text)| (DocumentKey::flag(Arc::clone(key)), text))
     }
 
+    fn is_known(&self, key: &str, text: &Arc<str>) -> bool {
+        self.sources.get(key).is_some_and(|source| source.text == *text)
+    }
+
+    /// Reads the documents that are not known yet, on all cores if there are many.
+    fn read_new(&self, changes: &[Change]) -> Vec<Option<Document>> {
+        let read_one = |change: &Change| {
+            let (key, text) = (&change.document.key, change.text.as_ref()?);
+            (!self.is_known(key, text)).then(|| read(key, text))
+        };
+        if changes.len() < MANY {
+            return changes.iter().map(read_one).collect();
+        }
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        thread::scope(|scope| {
+            let parts = changes.chunks(changes.len().div_ceil(cores));
+            let parts: Vec<_> =
+                parts.map(|part| scope.spawn(move || part.iter().map(read_one).collect::<Vec<_>>())).collect();
+            parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
+    }
+
     /// Takes one document in, and notes which flags have to be compiled.
-    fn take(&mut self, key: &Arc<str>, text: &Arc<str>, touched: &mut BTreeSet<Arc<str>>) {
-        if self.sources.get(key).is_some_and(|source| source.text == *text) {
+    fn take(&mut self, key: &Arc<str>, text: &Arc<str>, latest: Option<Document>, touched: &mut BTreeSet<Arc<str>>) {
+        if self.is_known(key, text) {
             return;
         }
-        let latest = read(key, text);
+        // One that was known before may have been replaced by another change just now.
+        let latest = latest.unwrap_or_else(|| read(key, text));
         touched.insert(Arc::clone(key));
         if let Some(source) = self.sources.get_mut(key) {
             (source.text, source.latest) = (Arc::clone(text), latest);
@@ -273,7 +305,7 @@ impl World {
     fn settle_cycles(&mut self) {
         let links =
             |flag: &Option<Arc<Flag>>| flag.iter().flat_map(|flag| flag.compiled.links()).map(position).collect();
-        let edges: Vec<Vec<usize>> = self.next.flags.iter().map(links).collect();
+        let edges: Vec<graph::Edges> = self.next.flags.iter().map(links).collect();
         let before = std::mem::replace(&mut self.unsound, graph::unsound(&edges));
         let changed =
             before.keys().chain(self.unsound.keys()).filter(|node| before.get(node) != self.unsound.get(node));
@@ -308,7 +340,7 @@ impl Flag {
 }
 
 /// Reads a document that is stored under `key`.
-fn read(key: &str, text: &str) -> Result<Arc<FlagDocument>, Fault> {
+fn read(key: &str, text: &str) -> Document {
     let document = FlagDocument::parse(text)?;
     if document.key() == key {
         return Ok(Arc::new(document));
