@@ -12,6 +12,10 @@ use flaggate::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+/// The binary's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A flag with one prerequisite, two rules and a percentage.
 fn typical(key: &str) -> Value {
     json!({"key": key, "name": key, "prerequisites": ["base"], "targeting_enabled": true, "rollout_enabled": true, "rollout_percentage": 50,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::refusal::{Issue, Refusal};
 
-/// The JSON of a request's body; `None` when it is empty or `null`. Text of another content type is not read as JSON,
-/// which also keeps simple cross-site forms out; no content type counts as JSON.
+/// The JSON of a request's body; `None` when it is empty or `null`. A body of another content type is refused, which also
+/// keeps simple cross-site forms out; no content type counts as JSON.
 #[derive(Debug)]
 pub(super) struct Body(pub(super) Option<Value>);
 
@@ -39,7 +39,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             return Ok(Self(None));
         }
         if !is_json {
-            return Ok(Self(Some(Value::String(String::from_utf8_lossy(&bytes).into_owned()))));
+            let issue = Issue::of_body("value is not a valid dict", "type_error.dict");
+            let hint = json!({ "error": "the body is not JSON by its Content-Type; send application/json" });
+            return Err(Refusal::Invalid(vec![issue.with(hint)]));
         }
         match serde_json::from_slice(&bytes) {
             Ok(Value::Null) => Ok(Self(None)),

@@ -110,7 +110,7 @@ fn normal(value: Value) -> Value {
         (name, value)
     };
     match value {
-        Value::Object(fields) => fields.into_iter().map(of_field).filter(|(name, _)| name != "input").collect(),
+        Value::Object(fields) => fields.into_iter().map(of_field).filter(|(_, value)| !value.is_null()).collect(),
         Value::Array(items) => items.into_iter().map(normal).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
