@@ -101,16 +101,15 @@ fn normal(value: Value) -> Value {
         let value = match name.as_str() {
             "created_at" | "updated_at" if value.is_string() => "some time".into(),
             "reason" if value == "cached" => "default".into(),
-            "variation" | "input" => Value::Null,
-            "evaluation_details" | "ctx" if value.get("cache_hit").or_else(|| value.get("error")).is_some() => {
-                json!({})
-            }
+            "evaluation_details" if value.get("cache_hit").is_some() => json!({}),
+            "variation" | "input" => return None,
+            "ctx" if value.get("error").is_some() => return None,
             _ => normal(value),
         };
-        (name, value)
+        Some((name, value))
     };
     match value {
-        Value::Object(fields) => fields.into_iter().map(of_field).filter(|(_, value)| !value.is_null()).collect(),
+        Value::Object(fields) => fields.into_iter().filter_map(of_field).collect(),
         Value::Array(items) => items.into_iter().map(normal).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
