@@ -200,7 +200,10 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         match &exchange.prepared {
-            Some(prepared) => self.requests.forward(session.req_header(), request, prepared),
+            Some(prepared) => {
+                self.requests.forward(session.req_header(), request, prepared);
+                Ok(())
+            }
             None => Err(Error::new_in(ErrorType::InternalError)),
         }
     }
@@ -247,7 +250,9 @@ impl ProxyHttp for Gateway {
         if let Some(time) = exchange.upstream_time {
             self.metrics.upstream_answered(prepared.upstream, time);
         }
-        response::vary(response, self.requests.vary(prepared.route).iter().map(AsRef::as_ref))?;
+        if let Some(vary) = self.requests.vary(prepared.route) {
+            vary.add_to(response)?;
+        }
         if let Some(cookie) = &prepared.set_cookie {
             response.append_header(SET_COOKIE, cookie.clone())?;
         }

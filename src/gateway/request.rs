@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
-use pingora::{Result, http::RequestHeader};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
+use pingora::http::RequestHeader;
 
 use super::{
     admission::{Refusal, admissible},
@@ -14,6 +14,7 @@ use super::{
     failure::Failure,
     headers::{self, Protected},
     path,
+    response::Vary,
     routes::RouteTable,
     upstream::Upstreams,
 };
@@ -24,6 +25,11 @@ use crate::{
     model::Context,
 };
 
+const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 /// What the requests of one listener are held against, compiled once.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -32,7 +38,7 @@ pub(super) struct Requests {
     routes: RouteTable,
     protected: Protected,
     /// What the answers of a route with flags depend on.
-    vary: Vec<String>,
+    vary: Vary,
 }
 
 /// What was decided for one request.
@@ -67,7 +73,7 @@ impl Requests {
         Self {
             routes: RouteTable::new(&config),
             protected: Protected::new(&config.inject),
-            vary: identity_headers(&config.context),
+            vary: Vary::new(identity_headers(&config.context)),
             listener: listener.clone(),
             config,
         }
@@ -84,7 +90,8 @@ impl Requests {
         let host = admissible(header).map_err(refused)?;
         let raw = header.uri.path().to_owned();
         let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
-        let (strict, merged) = (canonical(false)?, canonical(true)?);
+        let strict = canonical(false)?;
+        let merged = if strict.contains("//") { canonical(true)? } else { strict.clone() };
         let position = self.routes.find(&host, &merged, &header.method, &header.headers);
         let position = position.ok_or_else(|| refused((404, "no route takes this request")))?;
         exchange.route = Some(position);
@@ -109,27 +116,35 @@ impl Requests {
         Ok(prepared)
     }
 
-    /// Removes the client's copies of what the gateway alone may say, and says it.
+    /// Makes the request anew without the client's copies of what the gateway alone may say, and says it. Names are in
+    /// lower case, which is how HTTP/2 has them and what recipients must take alike: keeping the client's spelling costs
+    /// a second map of headers.
     ///
     /// Invariant: injected headers reach the upstream exactly once.
-    pub(super) fn forward(&self, downstream: &Parts, request: &mut RequestHeader, prepared: &Prepared) -> Result<()> {
+    pub(super) fn forward(&self, downstream: &Parts, request: &mut RequestHeader, prepared: &Prepared) {
         let nominated = headers::nominated(&downstream.headers);
-        let drops = |name: &&HeaderName| self.protected.drops(name) || nominated.contains(name);
-        let dropped: Vec<HeaderName> = request.headers.keys().filter(drops).cloned().collect();
-        for name in dropped {
-            request.remove_header(&name);
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + prepared.inject.len());
+        for (name, value) in &request.headers {
+            if !self.protected.drops(name) && !nominated.contains(name) {
+                headers.append(name, value.clone());
+            }
         }
         for (name, value) in &prepared.inject {
-            request.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
-        Ok(())
+        let mut parts = http::Request::new(()).into_parts().0;
+        parts.method = request.method.clone();
+        parts.uri = request.uri.clone();
+        parts.version = request.version;
+        parts.headers = headers;
+        *request = parts.into();
     }
 
-    /// What a route's answers depend on, for `Vary`: nothing without flags.
-    pub(super) fn vary(&self, route: usize) -> &[String] {
+    /// What a route's answers depend on; nothing without flags.
+    pub(super) fn vary(&self, route: usize) -> Option<&Vary> {
         let route = &self.config.routes[route];
         let decides = !route.features.is_empty() || route.canary.is_some() || route.blue_green.is_some();
-        if decides || !route.flags.is_empty() || !route.flag_headers.is_empty() { &self.vary } else { &[] }
+        (decides || !route.flags.is_empty() || !route.flag_headers.is_empty()).then_some(&self.vary)
     }
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
@@ -176,10 +191,8 @@ impl Requests {
             prepared.tell(&names.user_context, &headers::context(shown));
         }
         let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
-        let upstream = upstreams.name(decision.upstream);
-        let strategy = decision.strategy;
-        prepared
-            .tell(&names.route, &format!("{};strategy={strategy};upstream={upstream};revision={revision}", route.name));
+        let parts = [&route.name, ";strategy=", decision.strategy, ";upstream=", upstreams.name(decision.upstream)];
+        prepared.tell(&names.route, &format!("{};revision={revision}", parts.concat()));
         prepared.tell(&names.request_id, &exchange.request_id);
         prepared
     }
@@ -191,7 +204,7 @@ impl Requests {
             prepared.tell(&self.config.inject.flags, &text);
         }
         if truncated {
-            prepared.tell(&HeaderName::from_static("x-flaggate-truncated"), "1");
+            prepared.tell(&TRUNCATED, "1");
         }
         for own in &route.flag_headers {
             if let Some(evaluation) = flags.evaluate(&own.flag) {
@@ -219,12 +232,13 @@ fn refused((status, detail): Refusal) -> Failure {
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
 fn forwarded(request: &Parts, facts: &Facts<'_>, prepared: &mut Prepared) {
     let before =
-        |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| facts.is_proxy);
-    let chain =
-        before("x-forwarded-for").map_or_else(|| facts.client.to_owned(), |before| format!("{before}, {}", facts.peer));
-    prepared.tell(&HeaderName::from_static("x-forwarded-for"), &chain);
-    prepared.tell(&HeaderName::from_static("x-forwarded-proto"), before("x-forwarded-proto").unwrap_or("http"));
-    prepared.tell(&HeaderName::from_static("x-forwarded-host"), before("x-forwarded-host").unwrap_or(facts.host));
+        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| facts.is_proxy);
+    match before(FORWARDED_FOR) {
+        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", facts.peer)),
+        None => prepared.tell(&FORWARDED_FOR, facts.client),
+    }
+    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or("http"));
+    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(facts.host));
 }
 
 /// Puts the path that is forwarded into the request.
@@ -233,11 +247,13 @@ fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), 
         Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
         Some(_) | None => path,
     };
-    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let uri = format!("{}{forwarded}{query}", if forwarded.starts_with('/') { "" } else { "/" });
-    if header.uri.path_and_query().is_none_or(|known| known.as_str() != uri) {
-        header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
+    let separator = if forwarded.starts_with('/') { "" } else { "/" };
+    if separator.is_empty() && forwarded == header.uri.path() {
+        return Ok(());
     }
+    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let uri = [separator, forwarded, &query].concat();
+    header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
     Ok(())
 }
 
