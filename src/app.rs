@@ -86,7 +86,7 @@ impl App {
         log::info!("admin listens on {address}");
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
-        let parts = Parts { config, cell, metrics, access_log, drain };
+        let parts = Parts { config, cell, metrics, access_log, drain, profiles: None };
         Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
     }
 
@@ -188,7 +188,7 @@ fn serve(parts: Parts, signals: Signals) {
     for listener in &parts.config.listeners {
         log::info!("listener {:?} listens on {}", listener.name, listener.address);
     }
-    gateway::add_services(&mut server, parts);
+    gateway::add_services(&mut server, &parts);
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
 }
 

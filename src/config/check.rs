@@ -19,6 +19,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         admin: checker.admin(root),
         store: store(root),
         context: checker.context(root),
+        profiles: profiles(root),
         inject: checker.inject(root),
         upstreams: checker.upstreams(root),
         routes: checker.routes(root),
@@ -260,6 +261,17 @@ fn store(root: &Table) -> Store {
         _ => StoreKind::Embedded { path: path("path").unwrap_or_else(|| PathBuf::from("data/flaggate.redb")) },
     };
     Store { kind, backup: path("backup"), seed: path("seed") }
+}
+
+fn profiles(root: &Table) -> Profiles {
+    let empty = Table::default();
+    let table = root.table("profiles").map_or(&empty, |(table, _)| table);
+    Profiles {
+        enabled: table.boolean("enabled", true),
+        budget: table.duration("budget", Duration::from_millis(5)),
+        cache_entries: table.count("cache_entries").unwrap_or(100_000),
+        cache_ttl: table.duration("cache_ttl", Duration::from_secs(30)),
+    }
 }
 
 fn access_log(root: &Table) -> AccessLog {

@@ -16,6 +16,8 @@ pub struct Config {
     pub store: Store,
     /// How a request's context is built.
     pub context: ContextConfig,
+    /// What is stored of users, and how it is looked up.
+    pub profiles: Profiles,
     /// Which headers tell the upstream.
     pub inject: Inject,
     /// Pools of endpoints. Routes name them by their position here.
@@ -67,6 +69,19 @@ pub enum StoreKind {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// How what is stored of users is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profiles {
+    /// Whether it is at all. Default true.
+    pub enabled: bool,
+    /// How long a request waits at most. Default 5 ms.
+    pub budget: Duration,
+    /// Users who are kept in memory. Default 100 000.
+    pub cache_entries: usize,
+    /// How long a user is kept. Default 30 s.
+    pub cache_ttl: Duration,
 }
 
 /// How the context (user id and attributes) is built.

@@ -51,6 +51,7 @@ pub(super) static ROOT: Section = Section {
         key("admin", Kind::Table(&ADMIN), "", "the admin listener: REST, metrics, health"),
         key("store", Kind::Table(&STORE), "", "where documents live"),
         key("context", Kind::Table(&CONTEXT), "", "who is asking: the user id and attributes"),
+        key("profiles", Kind::Table(&PROFILES), "", "what is stored of users, looked up when a flag asks for it"),
         key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
         key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
@@ -102,6 +103,21 @@ static STORE: Section = Section {
         ),
     ],
     later: &["url", "urls", "key_prefix", "sentinel", "cluster", "ready_stale_after"],
+};
+
+static PROFILES: Section = Section {
+    keys: &[
+        key("enabled", Kind::Boolean, "true", "whether profiles are looked up at all"),
+        key("budget", Kind::Duration, "\"5ms\"", "how long a request waits at most; then flags are evaluated without"),
+        key("cache_entries", Kind::Integer(1, 100_000_000), "100000", "users whose profiles are kept in memory"),
+        key(
+            "cache_ttl",
+            Kind::Duration,
+            "\"30s\"",
+            "how long a profile is kept; a change made through flaggate ends it at once",
+        ),
+    ],
+    later: &[],
 };
 
 static CONTEXT: Section = Section {

@@ -1,24 +1,26 @@
 //! Who is asking: the user id and the attributes of a request.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, cell::Cell, net::IpAddr};
 
 use http::{HeaderMap, request::Parts};
 use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::request::Taken;
 use crate::{
     config::{AttributeKind, AttributeSource, ContextConfig, IdentitySource},
-    model::{Attribute, Attributes},
+    model::{Attribute, Attributes, Profile},
 };
 
 /// The attributes of one request, borrowed from it where possible.
 pub(super) struct RequestAttributes<'r> {
     config: &'r ContextConfig,
     request: &'r Parts,
-    pub(super) path: &'r str,
-    pub(super) host: &'r str,
-    pub(super) client: &'r str,
+    taken: &'r Taken,
+    profile: Option<&'r Profile>,
+    /// Something was asked for that neither the request nor a profile says.
+    lacked: Cell<bool>,
     read: SmallVec<[(&'r str, Read<'r>); 8]>,
 }
 
@@ -65,11 +67,10 @@ impl<'r> RequestAttributes<'r> {
     pub(super) fn new(
         config: &'r ContextConfig,
         request: &'r Parts,
-        trusted: bool,
-        path: &'r str,
-        host: &'r str,
-        client: &'r str,
+        taken: &'r Taken,
+        profile: Option<&'r Profile>,
     ) -> Self {
+        let trusted = taken.trusted;
         let mut read = SmallVec::new();
         for (name, attribute) in &config.attributes {
             let text = match &attribute.source {
@@ -81,7 +82,12 @@ impl<'r> RequestAttributes<'r> {
                 read.push((name.as_str(), value));
             }
         }
-        Self { config, request, path, host, client, read }
+        Self { config, request, taken, profile, lacked: Cell::new(false), read }
+    }
+
+    /// Whether something was asked for that neither the request nor a profile says.
+    pub(super) fn lacked(&self) -> bool {
+        self.lacked.get()
     }
 
     /// An attribute as JSON, for the context header.
@@ -109,15 +115,21 @@ impl Attributes for RequestAttributes<'_> {
             });
         }
         let text = match name {
-            "request.path" => Some(self.path),
+            "request.path" => Some(&*self.taken.path),
             "request.method" => Some(self.request.method.as_str()),
-            "request.host" => Some(self.host),
-            "client.ip" => Some(self.client),
+            "request.host" => Some(&*self.taken.host),
+            "client.ip" => Some(&*self.taken.client),
             "user_agent" => header(&self.request.headers, "user-agent"),
             "accept_language" => header(&self.request.headers, "accept-language"),
             "environment" => self.config.environment.as_deref(),
             "region" => self.config.region.as_deref(),
-            _ => None,
+            // Built in elsewhere: no profile says them.
+            "user_id" | "segment" | "user_segment" | "segments" => None,
+            _ => {
+                let known = self.profile.and_then(|profile| profile.attribute(name));
+                self.lacked.set(self.lacked.get() || known.is_none());
+                return known;
+            }
         };
         text.map(Attribute::Text)
     }
@@ -226,7 +238,8 @@ mod tests {
         let config = config();
         let parts = request(&[("x-age", " 42 "), ("cookie", "beta=Yes"), ("x-roles", "a, b,,c")]);
         let seen = |trusted: bool, name: &str| {
-            RequestAttributes::new(&config, &parts, trusted, "/a", "h", "192.0.2.1").json(name)
+            let taken = Taken::for_testing(trusted);
+            RequestAttributes::new(&config, &parts, &taken, None).json(name)
         };
         assert_eq!(seen(true, "age"), Some(42.into()));
         assert_eq!(seen(true, "beta"), Some(true.into()));
@@ -236,6 +249,21 @@ mod tests {
             (seen(false, "request.method"), seen(false, "client.ip")),
             (Some("GET".into()), Some("192.0.2.1".into()))
         );
+    }
+
+    #[test]
+    fn the_request_comes_before_the_profile_and_what_both_lack_is_noted() {
+        let config = config();
+        let (parts, taken) = (request(&[("x-age", "42")]), Taken::for_testing(true));
+        let profile = Profile::parse(Some(r#"{"age": 1, "plan": "pro"}"#), None, None);
+        let with = RequestAttributes::new(&config, &parts, &taken, Some(&profile));
+        assert_eq!((with.json("age"), with.json("plan")), (Some(42.into()), Some("pro".into())));
+        assert!(!with.lacked());
+        let without = RequestAttributes::new(&config, &parts, &taken, None);
+        for (name, lacked) in [("age", false), ("user_id", false), ("region", false), ("plan", true), ("age", true)] {
+            without.json(name);
+            assert_eq!(without.lacked(), lacked, "{name}");
+        }
     }
 
     #[test]

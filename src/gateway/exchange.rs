@@ -45,6 +45,8 @@ pub struct Exchange {
     pub(super) failed: SmallVec<[usize; 4]>,
     pub(super) upstream_time: Option<Duration>,
     pub(super) body_bytes: u64,
+    /// Flags were evaluated without the user's profile, which did not come in time.
+    pub(super) profile_unavailable: bool,
     /// What went wrong, in one word.
     pub(super) failure: Option<&'static str>,
     _in_flight: InFlight,
@@ -68,6 +70,7 @@ impl Exchange {
             failed: SmallVec::new(),
             upstream_time: None,
             body_bytes: 0,
+            profile_unavailable: false,
             failure: None,
             _in_flight: in_flight,
         }

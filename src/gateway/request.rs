@@ -1,7 +1,12 @@
 //! The request side: whether a request is taken, where it goes, and what its upstream is told.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
 use pingora::http::RequestHeader;
@@ -23,6 +28,7 @@ use crate::{
         AcceptIdentityFrom, AttributeSource, Config, ContextConfig, IdentitySource, Listener, Route, UpstreamIndex,
     },
     model::Context,
+    profiles::{Found, Profiles},
 };
 
 const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
@@ -39,6 +45,28 @@ pub(super) struct Requests {
     protected: Protected,
     /// What the answers of a route with flags depend on.
     vary: Vary,
+    /// Where users' profiles are looked up, if they are.
+    profiles: Option<Profiles>,
+    /// For each route, whether its flags ever asked for what a request did not say: a hint to look into the cache first.
+    asks_for_more: Vec<AtomicBool>,
+}
+
+/// A request that is taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The position of its route.
+    position: usize,
+    /// In lower case and without its port.
+    pub(super) host: String,
+    /// The canonical path.
+    pub(super) path: String,
+    /// The client's address.
+    pub(super) client: String,
+    peer: IpAddr,
+    /// The peer is a trusted proxy.
+    is_proxy: bool,
+    /// Identity headers and cookies are believed.
+    pub(super) trusted: bool,
 }
 
 /// What was decided for one request.
@@ -56,21 +84,11 @@ pub(super) struct Prepared {
     inject: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Facts of one request.
-struct Facts<'r> {
-    host: &'r str,
-    path: &'r str,
-    client: &'r str,
-    peer: IpAddr,
-    /// The peer is a trusted proxy.
-    is_proxy: bool,
-    /// Identity headers and cookies are believed.
-    trusted: bool,
-}
-
 impl Requests {
-    pub(super) fn new(config: Arc<Config>, listener: &Listener) -> Self {
+    pub(super) fn new(config: Arc<Config>, listener: &Listener, profiles: Option<Profiles>) -> Self {
         Self {
+            profiles,
+            asks_for_more: config.routes.iter().map(|_| AtomicBool::new(false)).collect(),
             routes: RouteTable::new(&config),
             protected: Protected::new(&config.inject),
             vary: Vary::new(identity_headers(&config.context)),
@@ -79,14 +97,13 @@ impl Requests {
         }
     }
 
-    /// Matches, evaluates, decides, and prepares what the upstream is told. The path is made canonical in `header`.
-    pub(super) fn prepare(
+    /// Finds the route of a request that is not refused. The path is made canonical in `header`.
+    pub(super) fn take(
         &self,
         header: &mut RequestHeader,
         peer: IpAddr,
         exchange: &mut Exchange,
-        upstreams: &Upstreams,
-    ) -> Result<Prepared, Failure> {
+    ) -> Result<Taken, Failure> {
         let host = admissible(header).map_err(refused)?;
         let raw = header.uri.path().to_owned();
         let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
@@ -108,12 +125,33 @@ impl Requests {
             AcceptIdentityFrom::Nobody => false,
         };
         let client = client_address(&header.headers, peer, |address| self.is_proxy(address)).to_string();
-        let facts = Facts { host: &host, path: &path, client: &client, peer, is_proxy, trusted };
-        self.take_request_id(header, &facts, exchange);
-        let mut prepared = self.decide(position, header, &facts, exchange, upstreams);
-        forwarded(header, &facts, &mut prepared);
         rewrite(header, route, &path)?;
-        Ok(prepared)
+        let path = path.into_owned();
+        let taken = Taken { position, host, path, client, peer, is_proxy, trusted };
+        self.take_request_id(header, &taken, exchange);
+        Ok(taken)
+    }
+
+    /// Evaluates, decides, and prepares what the upstream is told. The user's profile is looked up only if a flag asks
+    /// for what the request does not say.
+    pub(super) async fn prepare(
+        &self,
+        taken: &Taken,
+        request: &Parts,
+        exchange: &mut Exchange,
+        upstreams: &Upstreams,
+    ) -> Prepared {
+        let mut found = None;
+        loop {
+            match self.decide(taken, request, exchange, upstreams, found) {
+                Ok(prepared) => return prepared,
+                Err(NeedsProfile { profiles, user_id }) => {
+                    let profile = profiles.get(&user_id).await;
+                    exchange.profile_unavailable = profile == Found::Unavailable;
+                    found = Some(profile);
+                }
+            }
+        }
     }
 
     /// Makes the request anew without the client's copies of what the gateway alone may say, and says it. Names are in
@@ -151,30 +189,48 @@ impl Requests {
         self.listener.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
-    fn take_request_id(&self, request: &Parts, facts: &Facts<'_>, exchange: &mut Exchange) {
+    fn take_request_id(&self, request: &Parts, taken: &Taken, exchange: &mut Exchange) {
         let given = request.headers.get(&self.config.inject.request_id).and_then(|id| id.to_str().ok());
-        if let Some(id) = given.filter(|id| facts.trusted && id.len() <= 128) {
+        if let Some(id) = given.filter(|id| taken.trusted && id.len() <= 128) {
             exchange.request_id = id.into();
         }
     }
 
+    /// `found`: what a look-up of the profile gave; none before there was one.
     fn decide(
         &self,
-        position: usize,
+        taken: &Taken,
         request: &Parts,
-        facts: &Facts<'_>,
         exchange: &Exchange,
         upstreams: &Upstreams,
-    ) -> Prepared {
-        let route = &self.config.routes[position];
-        let Identity { user_id, set_cookie } = identify(&self.config.context, request, facts.trusted);
-        let attributes =
-            RequestAttributes::new(&self.config.context, request, facts.trusted, facts.path, facts.host, facts.client);
+        found: Option<Found>,
+    ) -> Result<Prepared, NeedsProfile<'_>> {
+        let route = &self.config.routes[taken.position];
+        let Identity { user_id, set_cookie } = identify(&self.config.context, request, taken.trusted);
+        // Who was unknown until now has no profile.
+        let profiles = self.profiles.as_ref().filter(|_| !user_id.is_empty() && set_cookie.is_none());
+        let asks_for_more = &self.asks_for_more[taken.position];
+        let found = found.or_else(|| {
+            profiles.filter(|_| asks_for_more.load(Ordering::Relaxed)).and_then(|all| all.cached(&user_id))
+        });
+        let profile = match &found {
+            Some(Found::Profile(profile)) => profile.as_deref(),
+            Some(Found::Unavailable) | None => None,
+        };
+        let attributes = RequestAttributes::new(&self.config.context, request, taken, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
         let decision = decide(route, &mut flags, |upstream| upstreams.is_available(upstream));
+        for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
+            flags.evaluate(key);
+        }
+        if let (None, true, Some(profiles)) = (&found, attributes.lacked(), profiles) {
+            asks_for_more.store(true, Ordering::Relaxed);
+            return Err(NeedsProfile { profiles, user_id: user_id.into_owned() });
+        }
+        flags.count();
         let mut prepared = Prepared {
-            route: position,
+            route: taken.position,
             upstream: decision.upstream,
             strategy: decision.strategy,
             set_cookie: set_cookie.as_deref().and_then(headers::value),
@@ -194,7 +250,8 @@ impl Requests {
         let parts = [&route.name, ";strategy=", decision.strategy, ";upstream=", upstreams.name(decision.upstream)];
         prepared.tell(&names.route, &format!("{};revision={revision}", parts.concat()));
         prepared.tell(&names.request_id, &exchange.request_id);
-        prepared
+        forwarded(request, taken, &mut prepared);
+        Ok(prepared)
     }
 
     fn tell_flags<'r>(&self, route: &'r Route, flags: &mut RouteFlags<'_, '_, 'r>, prepared: &mut Prepared) {
@@ -214,6 +271,20 @@ impl Requests {
     }
 }
 
+#[cfg(test)]
+impl Taken {
+    pub(super) fn for_testing(trusted: bool) -> Self {
+        let (host, path, client) = ("h".to_owned(), "/a".to_owned(), "192.0.2.1".to_owned());
+        Self { position: 0, host, path, client, peer: IpAddr::from([192, 0, 2, 1]), is_proxy: false, trusted }
+    }
+}
+
+/// A flag asks for what the request does not say.
+struct NeedsProfile<'p> {
+    profiles: &'p Profiles,
+    user_id: String,
+}
+
 impl Prepared {
     fn tell(&mut self, name: &HeaderName, text: &str) {
         if let Some(value) = headers::value(text) {
@@ -230,15 +301,15 @@ fn refused((status, detail): Refusal) -> Failure {
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
-fn forwarded(request: &Parts, facts: &Facts<'_>, prepared: &mut Prepared) {
+fn forwarded(request: &Parts, taken: &Taken, prepared: &mut Prepared) {
     let before =
-        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| facts.is_proxy);
+        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
     match before(FORWARDED_FOR) {
-        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", facts.peer)),
-        None => prepared.tell(&FORWARDED_FOR, facts.client),
+        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
+        None => prepared.tell(&FORWARDED_FOR, &taken.client),
     }
     prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or("http"));
-    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(facts.host));
+    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
 }
 
 /// Puts the path that is forwarded into the request.
