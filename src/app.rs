@@ -77,7 +77,7 @@ impl App {
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
-        let admin = Admin { store, cell: cell.clone(), sync, registry, named, drain: drain.clone() };
+        let admin = Admin { store, cell: cell.clone(), sync, profiles: None, registry, named, drain: drain.clone() };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
                 log::error!("admin: {error}");

@@ -35,6 +35,17 @@ pub enum Found {
     Unavailable,
 }
 
+impl Found {
+    /// The profile, if there is one.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        match self {
+            Self::Profile(profile) => profile.as_deref(),
+            Self::Unavailable => None,
+        }
+    }
+}
+
 /// Looks profiles up. Cheap to clone.
 #[derive(Clone)]
 pub struct Profiles(Arc<Inner>);

@@ -26,6 +26,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use self::refusal::Refusal;
 use crate::{
     drain::Drain,
+    profiles::Profiles,
     snapshot::SnapshotCell,
     store::{Store, SyncHandle},
 };
@@ -47,6 +48,8 @@ pub struct Admin {
     pub cell: SnapshotCell,
     /// How the store is followed.
     pub sync: SyncHandle,
+    /// Where users' profiles are looked up, if they are.
+    pub profiles: Option<Profiles>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.

@@ -1,6 +1,6 @@
 //! Who is asking: the user id and the attributes of a request.
 
-use std::{borrow::Cow, cell::Cell, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, request::Parts};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::request::Taken;
 use crate::{
     config::{AttributeKind, AttributeSource, ContextConfig, IdentitySource},
-    model::{Attribute, Attributes, Profile},
+    model::{Attribute, Attributes},
 };
 
 /// The attributes of one request, borrowed from it where possible.
@@ -18,9 +18,6 @@ pub(super) struct RequestAttributes<'r> {
     config: &'r ContextConfig,
     request: &'r Parts,
     taken: &'r Taken,
-    profile: Option<&'r Profile>,
-    /// Something was asked for that neither the request nor a profile says.
-    lacked: Cell<bool>,
     read: SmallVec<[(&'r str, Read<'r>); 8]>,
 }
 
@@ -64,12 +61,7 @@ pub(super) fn identify<'r>(config: &'r ContextConfig, request: &'r Parts, truste
 }
 
 impl<'r> RequestAttributes<'r> {
-    pub(super) fn new(
-        config: &'r ContextConfig,
-        request: &'r Parts,
-        taken: &'r Taken,
-        profile: Option<&'r Profile>,
-    ) -> Self {
+    pub(super) fn new(config: &'r ContextConfig, request: &'r Parts, taken: &'r Taken) -> Self {
         let trusted = taken.trusted;
         let mut read = SmallVec::new();
         for (name, attribute) in &config.attributes {
@@ -82,24 +74,7 @@ impl<'r> RequestAttributes<'r> {
                 read.push((name.as_str(), value));
             }
         }
-        Self { config, request, taken, profile, lacked: Cell::new(false), read }
-    }
-
-    /// Whether something was asked for that neither the request nor a profile says.
-    pub(super) fn lacked(&self) -> bool {
-        self.lacked.get()
-    }
-
-    /// An attribute as JSON, for the context header.
-    pub(super) fn json(&self, name: &str) -> Option<Value> {
-        Some(match self.attribute(name)? {
-            Attribute::Bool(flag) => flag.into(),
-            Attribute::Integer(number) => number.into(),
-            Attribute::Float(number) => number.into(),
-            Attribute::Text(text) => text.into(),
-            Attribute::Json(value) => value.clone(),
-            Attribute::Set(members) => members.into(),
-        })
+        Self { config, request, taken, read }
     }
 }
 
@@ -123,13 +98,7 @@ impl Attributes for RequestAttributes<'_> {
             "accept_language" => header(&self.request.headers, "accept-language"),
             "environment" => self.config.environment.as_deref(),
             "region" => self.config.region.as_deref(),
-            // Built in elsewhere: no profile says them.
-            "user_id" | "segment" | "user_segment" | "segments" => None,
-            _ => {
-                let known = self.profile.and_then(|profile| profile.attribute(name));
-                self.lacked.set(self.lacked.get() || known.is_none());
-                return known;
-            }
+            _ => None,
         };
         text.map(Attribute::Text)
     }
@@ -239,7 +208,7 @@ mod tests {
         let parts = request(&[("x-age", " 42 "), ("cookie", "beta=Yes"), ("x-roles", "a, b,,c")]);
         let seen = |trusted: bool, name: &str| {
             let taken = Taken::for_testing(trusted);
-            RequestAttributes::new(&config, &parts, &taken, None).json(name)
+            RequestAttributes::new(&config, &parts, &taken).attribute(name).map(Attribute::to_json)
         };
         assert_eq!(seen(true, "age"), Some(42.into()));
         assert_eq!(seen(true, "beta"), Some(true.into()));
@@ -249,21 +218,6 @@ mod tests {
             (seen(false, "request.method"), seen(false, "client.ip")),
             (Some("GET".into()), Some("192.0.2.1".into()))
         );
-    }
-
-    #[test]
-    fn the_request_comes_before_the_profile_and_what_both_lack_is_noted() {
-        let config = config();
-        let (parts, taken) = (request(&[("x-age", "42")]), Taken::for_testing(true));
-        let profile = Profile::parse(Some(r#"{"age": 1, "plan": "pro"}"#), None, None);
-        let with = RequestAttributes::new(&config, &parts, &taken, Some(&profile));
-        assert_eq!((with.json("age"), with.json("plan")), (Some(42.into()), Some("pro".into())));
-        assert!(!with.lacked());
-        let without = RequestAttributes::new(&config, &parts, &taken, None);
-        for (name, lacked) in [("age", false), ("user_id", false), ("region", false), ("plan", true), ("age", true)] {
-            without.json(name);
-            assert_eq!(without.lacked(), lacked, "{name}");
-        }
     }
 
     #[test]

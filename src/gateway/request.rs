@@ -27,7 +27,7 @@ use crate::{
     config::{
         AcceptIdentityFrom, AttributeSource, Config, ContextConfig, IdentitySource, Listener, Route, UpstreamIndex,
     },
-    model::Context,
+    model::{Attributes as _, Context, WithProfile},
     profiles::{Found, Profiles},
 };
 
@@ -213,11 +213,9 @@ impl Requests {
         let found = found.or_else(|| {
             profiles.filter(|_| asks_for_more.load(Ordering::Relaxed)).and_then(|all| all.cached(&user_id))
         });
-        let profile = match &found {
-            Some(Found::Profile(profile)) => profile.as_deref(),
-            Some(Found::Unavailable) | None => None,
-        };
-        let attributes = RequestAttributes::new(&self.config.context, request, taken, profile);
+        let profile = found.as_ref().and_then(Found::profile);
+        let said = RequestAttributes::new(&self.config.context, request, taken);
+        let attributes = WithProfile::new(&said, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
         let decision = decide(route, &mut flags, |upstream| upstreams.is_available(upstream));
@@ -241,7 +239,10 @@ impl Requests {
             prepared.tell(&names.user_id, &user_id);
         }
         self.tell_flags(route, &mut flags, &mut prepared);
-        let shown = names.context_attributes.iter().filter_map(|name| Some((name.clone(), attributes.json(name)?)));
+        let shown = names
+            .context_attributes
+            .iter()
+            .filter_map(|name| Some((name.clone(), attributes.attribute(name)?.to_json())));
         let shown: serde_json::Map<_, _> = shown.collect();
         if !shown.is_empty() {
             prepared.tell(&names.user_context, &headers::context(shown));

@@ -1,8 +1,10 @@
 //! What is stored of a user.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
-use super::Attribute;
+use super::{Attribute, Attributes};
 
 /// Names of what the user is doing now begin with this.
 const ACTIVITY: &str = "activity.";
@@ -44,8 +46,48 @@ impl Profile {
     }
 }
 
+/// What is said with a request, and where it says nothing, what is stored of the user. Notes what both lack.
+#[derive(Clone)]
+pub struct WithProfile<'a> {
+    said: &'a dyn Attributes,
+    profile: Option<&'a Profile>,
+    lacked: Cell<bool>,
+}
+
+impl<'a> WithProfile<'a> {
+    /// `said` comes before `profile`.
+    #[must_use]
+    pub fn new(said: &'a dyn Attributes, profile: Option<&'a Profile>) -> Self {
+        Self { said, profile, lacked: Cell::new(false) }
+    }
+
+    /// Whether something was asked for that is neither said nor stored, as far as is known.
+    #[must_use]
+    pub fn lacked(&self) -> bool {
+        self.lacked.get()
+    }
+}
+
+impl Attributes for WithProfile<'_> {
+    fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
+        let found = self.said.attribute(name).or_else(|| self.profile?.attribute(name));
+        if found.is_none() && !is_built_in(name) {
+            self.lacked.set(true);
+        }
+        found
+    }
+}
+
+/// Whether a name is about the request or worked out, so that no profile says it.
+fn is_built_in(name: &str) -> bool {
+    matches!(name, "user_id" | "segment" | "user_segment" | "segments" | "environment" | "region")
+        || ["request.", "client.", "tls."].iter().any(|prefix| name.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -65,5 +107,27 @@ mod tests {
     fn a_broken_part_does_not_take_the_others_along() {
         let profile = Profile::parse(Some("{"), Some(r#"{"a": true}"#), Some("[]"));
         assert_eq!((profile.attribute("a"), profile.activity.is_none()), (Some(Attribute::Bool(true)), true));
+    }
+
+    #[test]
+    fn what_is_said_comes_first_and_what_both_lack_is_noted() {
+        let said = json!({ "age": 42 });
+        let profile = Profile::parse(Some(r#"{"age": 1, "plan": "pro"}"#), None, None);
+        let with = WithProfile::new(said.as_object().unwrap(), Some(&profile));
+        assert_eq!(with.attribute("age"), Some(Attribute::Integer(42)));
+        assert_eq!(with.attribute("plan"), Some(Attribute::Text("pro")));
+        assert!(!with.lacked());
+        let without = WithProfile::new(said.as_object().unwrap(), None);
+        for (name, lacked) in [
+            ("age", false),
+            ("user_id", false),
+            ("region", false),
+            ("request.path", false),
+            ("plan", true),
+            ("age", true),
+        ] {
+            without.attribute(name);
+            assert_eq!(without.lacked(), lacked, "{name}");
+        }
     }
 }
