@@ -4,7 +4,11 @@ mod check;
 mod eval;
 mod vectors;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -105,7 +109,8 @@ fn run_demo(traffic: bool) -> Result<ExitCode> {
 /// Logs to standard error; `FLAGGATE_LOG` says what.
 fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG").unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colors = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
 }
 
 fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {
