@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::Redis;
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -67,6 +69,8 @@ pub enum StoreKind {
         /// The file.
         path: PathBuf,
     },
+    /// A Redis that several gateways share.
+    Redis(Box<Redis>),
 }
 
 /// How the context (user id and attributes) is built.
