@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use flaggate::{
-    config::{Config, json_schema},
+    config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, json_schema},
     model::{DocumentKey, FlagDocument, WorldRevision},
     snapshot::World,
 };
@@ -118,7 +118,7 @@ fn what_a_later_version_will_know_is_told_so() {
         ("mirror = {}\n", "13:1", "`mirror` in routes[0]"),
         ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
-        ("[store]\nurl = \"redis://localhost\"\n", "14:1", "`url` in store"),
+        ("[store]\nready_stale_after = \"1m\"\n", "14:1", "`ready_stale_after` in store"),
         ("[admin]\ntokens = []\n", "14:1", "`tokens` in admin"),
         ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
         ("[tracing]\n", "13:2", "`tracing`"),
@@ -154,9 +154,8 @@ fn values_of_the_wrong_kind() {
         (
             "[store]\nkind = \"embeded\"\n",
             "14:8",
-            "store.kind has no \"embeded\", did you mean \"embedded\"?; it takes embedded, memory",
+            "store.kind has no \"embeded\", did you mean \"embedded\"?; it takes embedded, redis, memory",
         ),
-        ("[store]\nkind = \"redis\"\n", "14:8", "store.kind has no \"redis\"; it takes embedded, memory"),
     ] {
         check(more, &format!("f.toml:{at}: {message}"));
     }
@@ -261,6 +260,95 @@ fn values_that_cannot_be() {
         ("[inject]\nflags = \"X-User-Id\"\n", "13:1", "two of the injected headers are named \"x-user-id\""),
     ] {
         check(more, &format!("f.toml:{at}: {message}"));
+    }
+}
+
+#[test]
+fn a_redis_that_cannot_be() {
+    let url = "this is not a URL like \"redis://user@host:6379/0\" (or \"rediss://…\" for TLS)";
+    let cannot = "this URL cannot be read; it is like \"redis://user@host:6379/0\", with special letters in \
+                  the password percent-encoded";
+    let tag = "a cluster needs a `key_prefix` with a hash tag, like \"{flaggate}:\", so that all keys are in one slot";
+    for (keys, at, message) in [
+        ("", "14:8", "kind = \"redis\" needs `url` or `urls`"),
+        ("urls = []", "15:8", "`urls` needs at least one URL"),
+        ("url = \"redis://a\"\nurls = [\"redis://a\"]", "16:8", "`url` and `urls` cannot both be given"),
+        ("url = \"http://me:pw@a\"", "15:7", url),
+        ("url = \"redis+unix:///tmp/s\"", "15:7", url),
+        ("url = \"rediss://a/#insecure\"", "15:7", url),
+        ("url = \"redis://me:pw@\"", "15:7", cannot),
+        ("url = \"redis://a:x\"", "15:7", cannot),
+        ("url = \"redis://a/x\"", "15:7", cannot),
+        (
+            "url = \"redis://a\"\npath = \"x\"",
+            "16:8",
+            "`path` is for kind = \"embedded\"; a Redis is named by `url` or `urls`",
+        ),
+        ("url = \"redis://a\"\nca = \"x\"", "16:6", "`ca` is for a rediss:// URL: this one is not encrypted"),
+        (
+            "url = \"redis://:pw@a\"\npassword_file = \"x\"",
+            "16:17",
+            "the password stands in the URL already: give one of the two",
+        ),
+        (
+            "urls = [\"redis://a\", \"redis://b\"]",
+            "15:22",
+            "several `urls` are for `sentinel` or `cluster`; one server is one `url`",
+        ),
+        (
+            "urls = [\"redis://a\", \"rediss://b\"]\nsentinel = { master = \"m\" }",
+            "15:22",
+            "all `urls` must have the same scheme, user, password and database",
+        ),
+        (
+            "url = \"redis://a\"\nsentinel = {}",
+            "16:12",
+            "`master` is missing in store.sentinel: the name under which the sentinels watch the master",
+        ),
+        (
+            "url = \"redis://a\"\ncluster = true\nsentinel = { master = \"m\" }",
+            "16:11",
+            "`sentinel` and `cluster` cannot both be given",
+        ),
+        ("url = \"redis://a\"\ncluster = true", "16:11", tag),
+        ("url = \"redis://a\"\ncluster = true\nkey_prefix = \"{}a:\"", "17:14", tag),
+        ("url = \"redis://a/1\"\ncluster = true\nkey_prefix = \"{a}:\"", "16:11", "a cluster has database 0 only"),
+    ] {
+        check(&format!("[store]\nkind = \"redis\"\n{keys}\n"), &format!("f.toml:{at}: {message}"));
+    }
+    check("[store]\nurl = \"redis://a\"\n", "f.toml:14:7: `url` is for kind = \"redis\"");
+    check("[store]\nkind = \"memory\"\nkey_prefix = \"a\"\n", "f.toml:15:14: `key_prefix` is for kind = \"redis\"");
+}
+
+#[test]
+fn a_redis_is_read_and_its_password_never_shown() {
+    let parse = |keys: &str| {
+        let text = format!("{GOOD}[store]\nkind = \"redis\"\n{keys}\n");
+        match Config::parse("f.toml", &text, std::iter::empty()).unwrap().store.kind {
+            StoreKind::Redis(redis) => *redis,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(parse("url = \"redis://10.0.0.1\""), Redis::at("10.0.0.1", 6379));
+    let redis = parse("url = \"rediss://me:p%40ss@[::1]:7000/3\"\nca = \"ca.pem\"\nanswer_timeout = \"5s\"");
+    assert_eq!(redis.login.password.as_ref().map(Secret::expose), Some("p@ss"));
+    assert_eq!((redis.login.username.as_deref(), redis.database, redis.tls), (Some("me"), 3, true));
+    assert_eq!(redis.servers, Servers::Single(RedisServer { host: "::1".to_owned(), port: 7000 }));
+    assert!(!format!("{redis:?}").contains("p@ss"));
+    let redis =
+        parse("urls = [\"redis://a:1\", \"redis://b:2\"]\nsentinel = { master = \"m\", password_file = \"f\" }");
+    let Servers::Sentinel { sentinels, master, login } = redis.servers else { panic!("{redis:?}") };
+    assert_eq!((sentinels.len(), &*master, login.password_file), (2, "m", Some("f".into())));
+    // Neither in the message nor in the source that is shown with it.
+    for keys in [
+        "url = \"redis://me:tell@h\"\npassword_file = \"f\"",
+        "urls = \"redis://me:tell@h\"",
+        "sentinel = \"redis://:tell@h\"",
+    ] {
+        let text = format!("{GOOD}[store]\nkind = \"redis\"\n{keys}\n");
+        let error = Config::parse("f.toml", &text, std::iter::empty()).unwrap_err();
+        let told = format!("{error} {error:?}") + &format!("{:?}", miette::Report::new(*error));
+        assert!(told.contains("****") && !told.contains("tell"), "{told}");
     }
 }
 

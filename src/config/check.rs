@@ -17,7 +17,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
     Config {
         listeners: checker.listeners(root),
         admin: checker.admin(root),
-        store: store(root),
+        store: checker.store(root),
         context: checker.context(root),
         profiles: profiles(root),
         inject: checker.inject(root),
@@ -129,6 +129,21 @@ impl Checker<'_> {
             self.problem(&at, format!("{address} is a listener's address already"));
         }
         Admin { address }
+    }
+
+    fn store(&mut self, root: &Table) -> Store {
+        let empty = Table::default();
+        let table = root.table("store").map_or(&empty, |(table, _)| table);
+        let path = |name: &str| table.text(name).map(|(text, _)| PathBuf::from(text));
+        let kind = match table.text("kind") {
+            Some(("redis", at)) => StoreKind::Redis(Box::new(self.redis(table, at))),
+            Some(("memory", _)) => StoreKind::Memory,
+            _ => StoreKind::Embedded { path: path("path").unwrap_or_else(|| PathBuf::from("data/flaggate.redb")) },
+        };
+        if !matches!(kind, StoreKind::Redis(_)) {
+            self.no_redis(table);
+        }
+        Store { kind, backup: path("backup"), seed: path("seed") }
     }
 
     fn context(&mut self, root: &Table) -> ContextConfig {
@@ -250,17 +265,6 @@ impl Checker<'_> {
 fn upstream_names(root: &Table) -> Vec<String> {
     let entries = root.table("upstreams").into_iter().flat_map(|(table, _)| &table.entries);
     entries.filter(|(_, node)| node.table().is_some()).map(|(name, _)| name.clone()).collect()
-}
-
-fn store(root: &Table) -> Store {
-    let empty = Table::default();
-    let table = root.table("store").map_or(&empty, |(table, _)| table);
-    let path = |name: &str| table.text(name).map(|(text, _)| PathBuf::from(text));
-    let kind = match table.text("kind").map_or("", |(text, _)| text) {
-        "memory" => StoreKind::Memory,
-        _ => StoreKind::Embedded { path: path("path").unwrap_or_else(|| PathBuf::from("data/flaggate.redb")) },
-    };
-    Store { kind, backup: path("backup"), seed: path("seed") }
 }
 
 fn profiles(root: &Table) -> Profiles {

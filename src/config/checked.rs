@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::Redis;
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -69,6 +71,8 @@ pub enum StoreKind {
         /// The file.
         path: PathBuf,
     },
+    /// A Redis that several gateways share.
+    Redis(Box<Redis>),
 }
 
 /// How what is stored of users is looked up.

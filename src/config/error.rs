@@ -4,6 +4,8 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
+use super::secret::redact;
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum At {
@@ -37,8 +39,11 @@ impl ConfigError {
             At::File(range) => range.start,
             At::Variable(_) => usize::MAX,
         });
-        let source = NamedSource::new(name, text.to_owned()).with_language("toml");
-        Self { name: name.to_owned(), source, text: text.to_owned(), problems }
+        for problem in &mut problems {
+            problem.message = redact(&problem.message);
+        }
+        let source = NamedSource::new(name, redact(text)).with_language("toml");
+        Self { name: name.to_owned(), source, text: redact(text), problems }
     }
 
     /// How many things are wrong.

@@ -84,9 +84,9 @@ static STORE: Section = Section {
     keys: &[
         key(
             "kind",
-            Kind::Choice(&["embedded", "memory"]),
+            Kind::Choice(&["embedded", "redis", "memory"]),
             "\"embedded\"",
-            "`embedded`: a file of this gateway's own; `memory`: gone at the end",
+            "`embedded`: a file of this gateway's own; `redis`: shared by many; `memory`: gone at the end",
         ),
         key(
             "path",
@@ -101,8 +101,26 @@ static STORE: Section = Section {
             "none",
             "a JSON array of flag documents, written into the store when it is empty at start",
         ),
+        key("url", Kind::Text, "none", "`redis://user:password@host:6379/0`, or `rediss://…` for TLS"),
+        key("urls", TEXTS, "[]", "instead of `url`: the sentinels, or some nodes of the cluster"),
+        key("sentinel", Kind::Table(&SENTINEL), "none", "the `urls` are sentinels, which know the master"),
+        key("cluster", Kind::Boolean, "false", "whether the `urls` are nodes of a Redis Cluster"),
+        key("ca", Kind::Text, "none", "PEM file of the authorities that are believed; none: the system's"),
+        key("password_file", Kind::Text, "none", "a file with the password, read anew for each connection"),
+        key("key_prefix", Kind::Text, "\"\"", "stands in front of all keys; a cluster needs a hash tag in it"),
+        key("connect_timeout", Kind::Duration, "\"1s\"", "for a connection to Redis to be there"),
+        key("answer_timeout", Kind::Duration, "\"2s\"", "for an answer of Redis"),
     ],
-    later: &["url", "urls", "key_prefix", "sentinel", "cluster", "ready_stale_after"],
+    later: &["ready_stale_after"],
+};
+
+static SENTINEL: Section = Section {
+    keys: &[
+        key("master", Kind::Text, REQUIRED, "the name under which the sentinels watch the master"),
+        key("username", Kind::Text, "none", "who logs in to the sentinels"),
+        key("password_file", Kind::Text, "none", "a file with the password for the sentinels"),
+    ],
+    later: &[],
 };
 
 static PROFILES: Section = Section {

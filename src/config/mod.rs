@@ -5,20 +5,25 @@
 //! override the file.
 
 mod check;
+mod check_redis;
 mod check_routes;
 mod checked;
 mod error;
 mod keys;
 mod overrides;
 mod read;
+mod redis;
 mod schema;
+mod secret;
 mod units;
 
 use std::path::Path;
 
+pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
 pub use error::ConfigError;
 pub use schema::json_schema;
+pub use secret::Secret;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

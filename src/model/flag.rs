@@ -1,5 +1,7 @@
 //! The flag document: a JSON object, kept as it came, unknown fields included.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::{Effect, Fault};
@@ -12,6 +14,15 @@ pub const MAX_NESTING: usize = 32;
 
 /// The longest key that may be written, in bytes.
 pub const MAX_KEY_BYTES: usize = 128;
+
+/// Begins the text that stands for a document that is stored and cannot be read as text. No JSON begins so.
+const UNREADABLE: &str = "\0unreadable: ";
+
+/// The text of a document that is stored and cannot be read: whoever parses it is told `why`.
+#[must_use]
+pub fn unreadable(why: &str) -> Arc<str> {
+    format!("{UNREADABLE}{why}").into()
+}
 
 /// A flag as stored: only the fields that were set, in their order. [`FlagDocument::complete`] fills in the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +39,9 @@ impl FlagDocument {
                 "the document is {} bytes long; at most {MAX_DOCUMENT_BYTES} are read",
                 text.len()
             )));
+        }
+        if let Some(why) = text.strip_prefix(UNREADABLE) {
+            return Err(broken(why.to_owned()));
         }
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Self::from_map(map),

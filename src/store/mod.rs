@@ -5,6 +5,7 @@ mod commit;
 mod embedded;
 mod feed;
 mod memory;
+mod redis;
 mod seed;
 mod sync;
 
@@ -19,6 +20,7 @@ use crate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
 };
 
+pub use self::redis::RedisStore;
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
 pub use seed::{SeedError, seed_if_empty};
@@ -203,5 +205,7 @@ pub fn open(config: &config::Store) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &config.kind {
         StoreKind::Memory => Arc::new(MemoryStore::new()),
         StoreKind::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+        // Not connected to yet: a gateway starts without its Redis.
+        StoreKind::Redis(config) => Arc::new(RedisStore::new((**config).clone())),
     })
 }

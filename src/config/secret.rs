@@ -1,0 +1,66 @@
+//! What must not be shown.
+
+use std::{fmt, sync::Arc};
+
+/// A password. It is never shown: neither by `Debug`, nor in an error, nor in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes a password.
+    #[must_use]
+    pub fn new(password: &str) -> Self {
+        Self(password.into())
+    }
+
+    /// The password itself, to log in with.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("<secret>")
+    }
+}
+
+/// Blackens the passwords of all Redis URLs in a text; every byte keeps its place.
+pub(super) fn redact(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
+        shown.push_str(before);
+        let end = after.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '`'));
+        let (url, others) = after.split_at(end.unwrap_or(after.len()));
+        // A password that was not percent-encoded can hold anything, so the last `@` is the one that counts.
+        let user_info = url.rfind('@').unwrap_or(0);
+        let password = url[..user_info].find(':').map_or(user_info, |colon| colon + 1);
+        shown.push_str(&url[..password]);
+        shown.extend(std::iter::repeat_n('*', user_info - password));
+        shown.push_str(&url[user_info..]);
+        rest = others;
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_show() {
+        let check = |text: &str, shown: &str| {
+            assert_eq!(redact(text), shown);
+            assert_eq!(text.len(), shown.len());
+        };
+        check("url = \"redis://me:pä@ss@h:1/2\" # x", "url = \"redis://me:******@h:1/2\" # x");
+        check("redis://:pw@h, redis://:pw2@h", "redis://:**@h, redis://:***@h");
+        check("redis://h:6379/0 http://h/a:b", "redis://h:6379/0 http://h/a:b");
+        check("redis://user@h", "redis://user@h");
+        check("://", "://");
+        assert_eq!(format!("{:?}", Secret::new("pw")), "<secret>");
+    }
+}

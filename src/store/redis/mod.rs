@@ -1,0 +1,152 @@
+//! The store that many gateways share: Redis, alone, watched by sentinels, or as a cluster.
+//!
+//! The keys of the service that was there before are kept, and what it or anything else writes there is found and
+//! adopted. Every step that must not be torn apart is a script. The store talks to one server, the one that takes
+//! writes: in a cluster, `key_prefix` puts all keys into one slot.
+
+mod audit;
+mod connection;
+mod error;
+mod names;
+mod reading;
+mod reconcile;
+mod scripts;
+mod subscription;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use crate::{
+    config,
+    model::{DocumentKey, DocumentKind, WorldRevision},
+};
+
+use self::{
+    connection::{Link, Live},
+    names::Names,
+    reconcile::Reconcile,
+    scripts::Scripts,
+};
+use super::{AuditEntry, Contents, Expected, Found, Hints, Store, StoreError, Stored, Write, Written};
+
+/// What something else wrote is looked for at most this often, and never so often that it takes more than a tenth of
+/// the time.
+const RECONCILE_EVERY: Duration = Duration::from_secs(1);
+
+/// Documents in a Redis that other gateways, and the service that was there before, use too.
+pub struct RedisStore {
+    link: Arc<Link>,
+    names: Names,
+    scripts: Scripts,
+    reconcile: Mutex<Reconcile>,
+    reconcile_every: Duration,
+}
+
+impl RedisStore {
+    /// A store that connects when it is first asked something.
+    #[must_use]
+    pub fn new(config: config::Redis) -> Self {
+        let names = Names::new(&config.key_prefix);
+        Self {
+            scripts: Scripts::new(&names),
+            link: Arc::new(Link::new(config, names.index())),
+            names,
+            reconcile: Mutex::default(),
+            reconcile_every: RECONCILE_EVERY,
+        }
+    }
+
+    /// Looks for what something else wrote at most this often; zero: whenever the revision is asked for.
+    #[must_use]
+    pub fn reconcile_every(self, every: Duration) -> Self {
+        Self { reconcile_every: every, ..self }
+    }
+
+    async fn read(&self, live: &mut Live, kinds: &[DocumentKind]) -> Result<Contents, StoreError> {
+        reading::read_all(live, &self.scripts, &self.names, kinds).await
+    }
+
+    async fn read_one(&self, live: &mut Live, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+        let key = self.names.key(&names::name(document));
+        let mut found = BTreeMap::new();
+        reading::read_keys(live, &self.scripts, &self.names, &[key], &mut found).await?;
+        Ok(found.remove(document))
+    }
+
+    async fn read_revision(&self, live: &mut Live) -> Result<WorldRevision, StoreError> {
+        let mut reconcile = self.reconcile.lock().await;
+        reconcile.pass(live, &self.scripts, &self.names, self.reconcile_every).await?;
+        reading::revision(live, &self.scripts).await
+    }
+
+    async fn write_one(&self, live: &mut Live, write: Write) -> Result<Written, StoreError> {
+        let name = names::name(&write.document);
+        let mut call = self.scripts.write(&self.names.key(&name), &write.at.to_string());
+        call.arg(&name).arg(match write.expected {
+            Expected::Absent => "absent".to_owned(),
+            Expected::Present => "present".to_owned(),
+            Expected::Any => "any".to_owned(),
+            Expected::Revision(revision) => revision.to_string(),
+        });
+        call.arg(if write.text.is_some() { "put" } else { "remove" });
+        call.arg(write.text.as_deref().unwrap_or_default()).arg(&write.actor).arg(before_zones(write.at));
+        let (outcome, revision, epoch, number): (String, i64, String, u64) = live.script(&call).await?;
+        match (&*outcome, u64::try_from(revision)) {
+            ("written", Ok(revision)) => Ok(Written { revision, world: WorldRevision { epoch: epoch.into(), number } }),
+            (_, found) => {
+                let found = found.map_or(Found::Absent, Found::Revision);
+                Err(StoreError::Conflict { document: write.document, found })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn load(&self) -> Result<Contents, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = self.read(&mut live, &DocumentKind::ALL).await;
+        self.link.keep(&live, read).await
+    }
+
+    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = self.read_one(&mut live, document).await;
+        self.link.keep(&live, read).await
+    }
+
+    async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = self.read(&mut live, &[kind]).await;
+        Ok(self.link.keep(&live, read).await?.documents)
+    }
+
+    async fn revision(&self) -> Result<WorldRevision, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = self.read_revision(&mut live).await;
+        self.link.keep(&live, read).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let mut live = self.link.live().await?;
+        let written = self.write_one(&mut live, write).await;
+        self.link.keep(&live, written).await
+    }
+
+    async fn subscribe(&self) -> Result<Hints, StoreError> {
+        subscription::subscribe(self.link.clone(), &self.names).await
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = audit::newest(&mut live, &self.names, limit).await;
+        self.link.keep(&live, read).await
+    }
+}
+
+/// A time as the service that was there before writes it: UTC, without saying so.
+fn before_zones(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+}

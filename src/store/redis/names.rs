@@ -1,0 +1,97 @@
+//! What things are called in Redis.
+
+use crate::model::{DocumentKey, DocumentKind};
+
+/// The names of all keys and of the channel, with the prefix of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The world's revision, the index, the audit log and the size of its texts: in the order that scripts take them.
+    pub(super) fn control(&self) -> [String; 4] {
+        ["revision", "index", "audit", "audit_bytes"].map(|name| self.own(name))
+    }
+
+    pub(super) fn index(&self) -> String {
+        self.own("index")
+    }
+
+    pub(super) fn audit(&self) -> String {
+        self.own("audit")
+    }
+
+    pub(super) fn channel(&self) -> String {
+        self.own("changes")
+    }
+
+    pub(super) fn gateways(&self) -> String {
+        self.own("gateways")
+    }
+
+    /// The key of the document of this name.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Matches the keys of all documents of a kind.
+    pub(super) fn pattern(&self, kind: DocumentKind) -> String {
+        let mut pattern = String::new();
+        for letter in self.prefix.chars() {
+            if matches!(letter, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern + kind.as_str() + ":*"
+    }
+
+    fn own(&self, name: &str) -> String {
+        format!("{}flaggate:{name}", self.prefix)
+    }
+}
+
+/// A document's name in the index, and behind the prefix its key.
+pub(super) fn name(document: &DocumentKey) -> String {
+    format!("{}:{}", document.kind, document.key)
+}
+
+/// The document of a name.
+pub(super) fn document(name: &str) -> Option<DocumentKey> {
+    let (kind, key) = name.split_once(':')?;
+    Some(DocumentKey { kind: self::kind(kind)?, key: key.into() })
+}
+
+pub(super) fn kind(name: &str) -> Option<DocumentKind> {
+    DocumentKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back() {
+        for key in ["a", "", "a:b", "é\n", "{x}"] {
+            assert_eq!(document(&name(&DocumentKey::flag(key))), Some(DocumentKey::flag(key)));
+        }
+        assert_eq!(document("unknown:a"), None);
+        assert_eq!(document("flag"), None);
+    }
+
+    #[test]
+    fn the_prefix_stands_for_itself() {
+        assert_eq!(Names::new("").pattern(DocumentKind::Flag), "flag:*");
+        assert_eq!(Names::new("{a}*[b]\\:").pattern(DocumentKind::Flag), "{a}\\*\\[b\\]\\\\:flag:*");
+        assert_eq!(Names::new("{a}:").control()[0], "{a}:flaggate:revision");
+    }
+}

@@ -1,0 +1,105 @@
+//! Finding what something else wrote or removed: it leaves no revision and no hint.
+
+use std::time::{Duration, Instant};
+
+use crate::{clock, model::DocumentKind, store::StoreError};
+
+use super::{
+    connection::Live,
+    names::Names,
+    reading::{CHUNK, SCAN_STEP, scan},
+    scripts::{Scripts, Wanted},
+};
+
+/// A pass ends after this and goes on the next time where it ended.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How much of the time may go into passes: one part in so many.
+const SHARE: u32 = 10;
+
+/// Where the passes stand.
+#[derive(Debug, Default)]
+pub(super) struct Reconcile {
+    /// The scans of the keys of each kind.
+    documents: [u64; DocumentKind::ALL.len()],
+    /// The scan of the index.
+    index: u64,
+    /// Not before then.
+    next_at: Option<Instant>,
+}
+
+impl Reconcile {
+    /// Looks through what is stored and adopts what something else did, if it is time for that.
+    pub(super) async fn pass(
+        &mut self,
+        live: &mut Live,
+        scripts: &Scripts,
+        names: &Names,
+        every: Duration,
+    ) -> Result<(), StoreError> {
+        let began = clock::monotonic();
+        if self.next_at.is_some_and(|at| began < at) {
+            return Ok(());
+        }
+        let by = began + LONGEST;
+        self.written(live, scripts, names, by).await?;
+        self.removed(live, scripts, names, by).await?;
+        let ended = clock::monotonic();
+        let pause = match every.is_zero() {
+            true => Duration::ZERO,
+            false => every.max((ended - began) * SHARE),
+        };
+        self.next_at = Some(ended + pause);
+        Ok(())
+    }
+
+    /// Adopts new and changed documents.
+    async fn written(
+        &mut self,
+        live: &mut Live,
+        scripts: &Scripts,
+        names: &Names,
+        by: Instant,
+    ) -> Result<(), StoreError> {
+        for (kind, cursor) in DocumentKind::ALL.into_iter().zip(&mut self.documents) {
+            loop {
+                let (next, keys) = scan(live, names, kind, *cursor).await?;
+                let keys: Vec<String> = keys.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect();
+                settle(live, scripts, Wanted::Check, &keys).await?;
+                *cursor = next;
+                if next == 0 || clock::monotonic() >= by {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adopts removals: what the index knows and is not there any more.
+    async fn removed(
+        &mut self,
+        live: &mut Live,
+        scripts: &Scripts,
+        names: &Names,
+        by: Instant,
+    ) -> Result<(), StoreError> {
+        loop {
+            let mut command = redis::cmd("HSCAN");
+            command.arg(names.index()).arg(self.index).arg("COUNT").arg(SCAN_STEP);
+            let (next, entries): (u64, Vec<(String, Vec<u8>)>) = live.command(&command).await?;
+            let keys: Vec<String> = entries.into_iter().map(|(name, _)| names.key(&name)).collect();
+            settle(live, scripts, Wanted::Gone, &keys).await?;
+            self.index = next;
+            if next == 0 || clock::monotonic() >= by {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn settle(live: &mut Live, scripts: &Scripts, wanted: Wanted, keys: &[String]) -> Result<(), StoreError> {
+    for chunk in keys.chunks(CHUNK) {
+        let _: redis::Value = live.script(&scripts.read(wanted, chunk)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+-- What all scripts begin with.
+--
+-- KEYS: 1 the world's revision, 2 the index, 3 the audit log, 4 the size of its texts; then documents.
+-- ARGV: 1 the prefix of all keys, 2 the channel of hints, 3 an epoch for a store without a revision, 4 the time,
+--       5 the longest document that is read, 6 the most audit entries, 7 the most bytes of their texts; then a script's
+--       own.
+--
+-- The index holds for each document (`kind:key`) its revision and a print of its text, as they were after the last
+-- write or adoption. Where the print is another one, something else wrote the document.
+
+local prefix, channel = ARGV[1], ARGV[2]
+local longest, most_entries, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local EXTERNAL = 'external'
+local epoch, number
+-- Whether hints wait for the end of the script.
+local quiet = false
+
+local function int(value)
+  return string.format('%.0f', value)
+end
+
+-- Reads the world's revision. A store without one begins a new life: what an index says of an earlier life is void, or
+-- all that was lost with it would look like removals.
+-- Everything whose type can be wrong is read before anything is written, as a script is not undone when it fails.
+local function open()
+  local text = redis.call('GET', KEYS[1])
+  redis.call('HLEN', KEYS[2])
+  redis.call('XLEN', KEYS[3])
+  redis.call('GET', KEYS[4])
+  if not text then
+    redis.call('DEL', KEYS[2])
+    epoch, number = ARGV[3], 0
+    redis.call('SET', KEYS[1], epoch .. ':0')
+    return nil
+  end
+  local digits
+  epoch, digits = string.match(text, '^([^:]+):(%d+)$')
+  if not epoch then
+    return redis.error_reply('DAMAGED the revision of the store is not epoch:number')
+  end
+  number = tonumber(digits)
+  return nil
+end
+
+local function publish(name, action)
+  local kind, key = string.match(name, '^([^:]*):(.*)$')
+  local hint = { epoch = epoch, revision = number, kind = kind, key = key, action = action }
+  -- A hint that is not sent is made good by the comparison; a write that is half done is not.
+  redis.pcall('PUBLISH', channel, cjson.encode(hint))
+end
+
+local function trim(size)
+  local entries = redis.call('XLEN', KEYS[3])
+  local bytes = size
+  if entries > 1 then
+    bytes = bytes + (tonumber(redis.call('GET', KEYS[4]) or '0') or 0)
+  end
+  while entries > 1 and (entries > most_entries or bytes > most_bytes) do
+    local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
+    local fields = oldest[2]
+    for at = 1, #fields, 2 do
+      if fields[at] == 'size' then
+        bytes = bytes - (tonumber(fields[at + 1]) or 0)
+      end
+    end
+    redis.call('XDEL', KEYS[3], oldest[1])
+    entries = entries - 1
+  end
+  redis.call('SET', KEYS[4], int(math.max(bytes, 0)))
+end
+
+-- Numbers a change, enters it into the audit log and hints at it.
+local function record(name, action, actor, before, after)
+  number = number + 1
+  redis.call('SET', KEYS[1], epoch .. ':' .. int(number))
+  local kind, key = string.match(name, '^([^:]*):(.*)$')
+  local size = #(before or '') + #(after or '')
+  local entry = {
+    'epoch', epoch, 'revision', int(number), 'kind', kind, 'key', key, 'action', action, 'actor', actor,
+    'at', ARGV[4], 'size', int(size),
+  }
+  if before then
+    entry[#entry + 1] = 'before'
+    entry[#entry + 1] = before
+  end
+  if after then
+    entry[#entry + 1] = 'after'
+    entry[#entry + 1] = after
+  end
+  redis.call('XADD', KEYS[3], '*', unpack(entry))
+  trim(size)
+  if not quiet then
+    publish(name, action)
+  end
+end
+
+-- The tags that a document's text names; none when it cannot be read.
+local function tags_of(text)
+  local tags = {}
+  local read, document = pcall(cjson.decode, text)
+  if read and type(document) == 'table' and type(document.tags) == 'table' then
+    for _, tag in ipairs(document.tags) do
+      if type(tag) == 'string' then
+        tags[#tags + 1] = tag
+      end
+    end
+  end
+  return tags
+end
+
+-- Tag sets serve the service that was there before: one that is broken must not hinder a write.
+local function tag_sets(command, name, text)
+  local _, key = string.match(name, '^([^:]*):(.*)$')
+  for _, tag in ipairs(tags_of(text)) do
+    redis.pcall(command, prefix .. 'tag:' .. tag, key)
+  end
+end
+
+-- The revision and the print that the index has of a document.
+local function indexed(name)
+  local entry = redis.call('HGET', KEYS[2], name)
+  if not entry then
+    return nil, nil
+  end
+  local revision, print = string.match(entry, '^(%d+):(.*)$')
+  return tonumber(revision), print
+end
+
+local function index(name, found)
+  redis.call('HSET', KEYS[2], name, int(found.revision) .. ':' .. found.print)
+end
+
+-- A document as it is stored: its state (`text`; or `long`, `type`, `bare`, of which only a detail is read), its
+-- revision and the print of its text. Nil: there is none.
+local function look(name)
+  local key = prefix .. name
+  local kind = redis.call('TYPE', key)['ok']
+  if kind == 'none' then
+    return nil
+  end
+  local known = indexed(name)
+  if kind ~= 'hash' then
+    return { state = 'type', detail = kind, print = 'type:' .. kind, revision = known or 0 }
+  end
+  local stored = redis.call('HGET', key, 'revision')
+  -- Beyond 2^53 numbers are not whole any more.
+  stored = stored and #stored <= 15 and string.match(stored, '^%d+$') and tonumber(stored) or 0
+  local found = { revision = math.max(stored, known or 0) }
+  local length = redis.call('HSTRLEN', key, 'config')
+  if length > longest then
+    found.state, found.detail, found.print = 'long', int(length), 'long:' .. int(length)
+    return found
+  end
+  local text = redis.call('HGET', key, 'config')
+  if text then
+    found.state, found.text, found.print = 'text', text, redis.sha1hex(text)
+  else
+    found.state, found.detail, found.print = 'bare', '', 'bare'
+  end
+  return found
+end
+
+-- Looks at a document, and adopts what something else did to it: numbered, audited and hinted at like a write.
+local function settle(name)
+  local found = look(name)
+  local revision, print = indexed(name)
+  if not found then
+    if print then
+      redis.call('HDEL', KEYS[2], name)
+      record(name, 'deleted', EXTERNAL, nil, nil)
+    end
+    return nil
+  end
+  if found.print == print then
+    return found
+  end
+  found.revision = found.revision + 1
+  if found.state ~= 'type' then
+    redis.call('HSET', prefix .. name, 'revision', int(found.revision), 'updated_by', EXTERNAL)
+  end
+  if found.text then
+    tag_sets('SADD', name, found.text)
+  end
+  index(name, found)
+  record(name, revision and 'updated' or 'created', EXTERNAL, nil, found.text)
+  return found
+end
+
+-- The text before a write, for the audit log; one that nobody could have written through the gateway is left out.
+local function before_of(name, found)
+  if not found then
+    return nil
+  end
+  if found.state == 'long' and tonumber(found.detail) <= 16 * longest then
+    return redis.call('HGET', prefix .. name, 'config')
+  end
+  return found.text
+end
+
+local function put(name, found, text, actor, created_at)
+  local key = prefix .. name
+  local before = before_of(name, found)
+  local action = found and 'updated' or 'created'
+  if found and found.state == 'type' then
+    redis.call('DEL', key)
+  end
+  if found and found.text then
+    tag_sets('SREM', name, found.text)
+  end
+  local revision = (found and found.revision or 0) + 1
+  redis.call('HSET', key, 'config', text, 'revision', int(revision), 'updated_by', actor)
+  redis.call('HSETNX', key, 'created_at', created_at)
+  redis.call('HSETNX', key, 'evaluation_count', '0')
+  tag_sets('SADD', name, text)
+  index(name, look(name))
+  record(name, action, actor, before, text)
+  return revision
+end
+
+local function remove(name, found, actor)
+  local before = before_of(name, found)
+  redis.call('DEL', prefix .. name)
+  if found.text then
+    tag_sets('SREM', name, found.text)
+  end
+  redis.call('HDEL', KEYS[2], name)
+  record(name, 'deleted', actor, before, nil)
+  return found.revision
+end
+
+local failed = open()
+if failed then
+  return failed
+end

@@ -1,0 +1,9 @@
+//! The store in Redis, against real servers: the contract, what others write, losses, sentinels, a cluster.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[macro_use]
+#[path = "../support/promises.rs"]
+mod promises;
+
+mod contract;
+mod server;
