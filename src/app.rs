@@ -21,8 +21,9 @@ use crate::{
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Parts},
+    profiles::{Profiles, Source},
     snapshot::SnapshotCell,
-    store::{self, Follower, Store, SyncHandle, SyncOptions, seed_if_empty},
+    store::{self, Follower, ProfileStore, Store, SyncHandle, SyncOptions, seed_if_empty},
     telemetry::{AccessLog, Metrics, access_log},
 };
 
@@ -70,14 +71,24 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store = store::open(&config.store)?;
+        let store::Opened { documents: store, profiles } = store::open(&config.store)?;
         let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
+        let profiles =
+            config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
-        let admin = Admin { store, cell: cell.clone(), sync, profiles: None, registry, named, drain: drain.clone() };
+        let admin = Admin {
+            store,
+            cell: cell.clone(),
+            sync,
+            profiles: profiles.clone(),
+            registry,
+            named,
+            drain: drain.clone(),
+        };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
                 log::error!("admin: {error}");
@@ -86,7 +97,7 @@ impl App {
         log::info!("admin listens on {address}");
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
-        let parts = Parts { config, cell, metrics, access_log, drain, profiles: None };
+        let parts = Parts { config, cell, metrics, access_log, drain, profiles };
         Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
     }
 
@@ -157,6 +168,22 @@ async fn follow_store(
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
     Ok((cell, handle, Following { stop, task }))
+}
+
+/// Looks profiles up in their store, and forgets those that change there.
+fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> Profiles {
+    let from = Arc::clone(&store);
+    let source: Source = Box::new(move |user_id| {
+        let (store, user_id) = (Arc::clone(&from), user_id.to_owned());
+        Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
+    });
+    let profiles = Profiles::new(source, &config.profiles, metrics.profiles());
+    let cached = profiles.clone();
+    tokio::spawn(store::tell_changes(store, move |user_id| match user_id {
+        Some(user_id) => cached.forget(user_id),
+        None => cached.forget_all(),
+    }));
+    profiles
 }
 
 /// The sync while it runs.

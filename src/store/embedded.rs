@@ -17,6 +17,7 @@ use super::{
     AuditEntry, Contents, Hint, Hints, Store, StoreError, Stored, Write, Written,
     commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint},
     feed::Feed,
+    profiles::UserFeed,
 };
 
 /// Kind and key → the document's revision and text.
@@ -37,13 +38,14 @@ pub struct EmbeddedStore {
     /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
     /// do not fill up the threads for blocking work.
     writing: Arc<Mutex<()>>,
+    users: UserFeed,
 }
 
 /// What the blocking threads share.
-struct File {
+pub(super) struct File {
     path: PathBuf,
     epoch: Arc<str>,
-    database: Database,
+    pub(super) database: Database,
     feed: Feed,
 }
 
@@ -57,10 +59,15 @@ impl EmbeddedStore {
         let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
         let (database, epoch) = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
         let file = File { path: path.to_owned(), epoch, database, feed: Feed::new() };
-        Ok(Self { file: Arc::new(file), writing: Arc::default() })
+        Ok(Self { file: Arc::new(file), writing: Arc::default(), users: UserFeed::new() })
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Tells of users whose profile changed.
+    pub(super) fn users(&self) -> &UserFeed {
+        &self.users
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -245,7 +252,7 @@ fn remember(
 
 /// Why work on the file failed, before the file is named.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Database(redb::Error),
     Damaged(String),
     Store(StoreError),

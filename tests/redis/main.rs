@@ -5,5 +5,9 @@
 #[path = "../support/promises.rs"]
 mod promises;
 
+#[path = "../support/profiles.rs"]
+mod profile_promises;
+
 mod contract;
+mod profiles;
 mod server;

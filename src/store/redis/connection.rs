@@ -225,6 +225,12 @@ impl Live {
         answer.map_err(|error| read_failed(&error, &self.server.to_string()))
     }
 
+    /// Runs several commands in one round trip.
+    pub(super) async fn pipeline<T: FromRedisValue>(&mut self, commands: &redis::Pipeline) -> Result<T, StoreError> {
+        let answer = commands.query_async(&mut self.connection).await;
+        answer.map_err(|error| read_failed(&error, &self.server.to_string()))
+    }
+
     /// The same connection, for something that takes long.
     pub(super) fn patient(mut self, answer_timeout: Duration) -> Self {
         self.connection.set_response_timeout(answer_timeout);

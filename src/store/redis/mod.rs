@@ -8,6 +8,7 @@ mod audit;
 mod connection;
 mod error;
 mod names;
+mod profiles;
 mod reading;
 mod reconcile;
 mod scripts;
