@@ -107,7 +107,7 @@ impl IntoResponse for Refusal {
             Self::Store(error) => {
                 log::error!("admin: {error}");
                 let status = match error {
-                    StoreError::Conflict { .. } => StatusCode::CONFLICT,
+                    StoreError::Conflict { .. } | StoreError::Moved { .. } => StatusCode::CONFLICT,
                     StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
                     StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
                 };

@@ -5,6 +5,7 @@ mod commit;
 mod embedded;
 mod feed;
 mod memory;
+mod presence;
 mod redis;
 mod seed;
 mod sync;
@@ -23,6 +24,7 @@ use crate::{
 pub use self::redis::RedisStore;
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
+pub use presence::{Gateway, SeenGateway};
 pub use seed::{SeedError, seed_if_empty};
 pub use sync::{Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
@@ -140,6 +142,14 @@ pub enum StoreError {
         /// What was found instead of what was expected.
         found: Found,
     },
+    /// The store is not at the revision any more that a reseed was meant for; nothing was done.
+    #[error("the store is at {found}, not at {expected} any more")]
+    Moved {
+        /// Where it was expected to be.
+        expected: WorldRevision,
+        /// Where it is.
+        found: WorldRevision,
+    },
     /// The store cannot be reached or does not answer.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -195,6 +205,19 @@ pub trait Store: Send + Sync {
     async fn subscribe(&self) -> Result<Hints, StoreError>;
     /// The newest audit entries, newest first.
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    /// Replaces everything by these documents, at once and under a new epoch, if the store still is at `expected`. Each
+    /// document that comes, stays or goes is audited; the number of the revision grows on. Subscribers get one hint.
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError>;
+    /// Gives a sign of life.
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError>;
+    /// The gateways that gave a sign of life within the last hour, sorted by id.
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError>;
 }
 
 /// Opens the store that the configuration names. Blocks; for the start of the process.
