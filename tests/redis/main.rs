@@ -5,5 +5,8 @@
 #[path = "../support/promises.rs"]
 mod promises;
 
+mod cluster;
 mod contract;
+mod proxy;
+mod sentinel;
 mod server;
