@@ -1,6 +1,6 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use crate::{
     gateway::{self, Parts},
     profiles::{Profiles, Source},
     snapshot::SnapshotCell,
-    store::{self, Follower, ProfileStore, Store, SyncHandle, SyncOptions, seed_if_empty},
+    store::{self, Follower, ProfileStore, SeedError, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty},
     telemetry::{AccessLog, Metrics, access_log},
 };
 
@@ -32,6 +32,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the goodbye to reach the store.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
@@ -72,7 +75,7 @@ impl App {
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
         let store::Opened { documents: store, profiles } = store::open(&config.store)?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed))?;
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
@@ -88,6 +91,7 @@ impl App {
             registry,
             named,
             drain: drain.clone(),
+            ready_stale_after: config.store.ready_stale_after,
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
@@ -133,11 +137,9 @@ impl Seed {
     }
 
     /// How many documents were written: none when the store is not empty.
-    async fn write(&self, store: &dyn Store) -> Result<usize> {
-        let documents: Vec<serde_json::Value> =
-            serde_json::from_str(&self.text).with_context(|| format!("{} is not a JSON array of flags", self.name))?;
-        let written = seed_if_empty(store, &documents, "seed", clock::now()).await;
-        written.with_context(|| format!("failed to seed from {}", self.name))
+    async fn write(&self, store: &dyn Store) -> Result<usize, SeedError> {
+        let documents: Vec<serde_json::Value> = serde_json::from_str(&self.text)?;
+        seed_if_empty(store, &documents, "seed", clock::now()).await
     }
 }
 
@@ -146,10 +148,16 @@ async fn follow_store(
     config: &Config,
     store: &Arc<dyn Store>,
     seed: Option<Seed>,
+    admin: SocketAddr,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if let Some(seed) = seed {
-        let written = seed.write(&**store).await?;
-        log::info!("store: seeded with {written} flags from {}", seed.name);
+        match seed.write(&**store).await {
+            Ok(written) => log::info!("store: seeded with {written} flags from {}", seed.name),
+            Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
+                log::warn!("store: not seeded from {}: {error}", seed.name);
+            }
+            Err(error) => return Err(error).with_context(|| format!("failed to seed from {}", seed.name)),
+        }
     }
     let (cell, publisher) = SnapshotCell::new();
     let options = SyncOptions {
@@ -160,6 +168,16 @@ async fn follow_store(
     let (follower, handle) = Follower::new(Arc::clone(store), publisher, options);
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
+    let gateway = store::Gateway {
+        id: uuid::Uuid::now_v7().to_string().into(),
+        name: config.server.name.clone(),
+        applied: None,
+        at: clock::now(),
+        admin: Some(admin.to_string()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let (store, stopped) = (Arc::clone(store), stop.clone().cancelled_owned());
+    let beating = tokio::spawn(store::give_signs_of_life(store, gateway, handle.subscribe(), stopped));
     if timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {
         log::warn!("store: no flags yet; every flag is unknown until it answers");
     }
@@ -167,7 +185,7 @@ async fn follow_store(
     for key in config.flags().filter(|key| snapshot.flag(key).is_none()) {
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
-    Ok((cell, handle, Following { stop, task }))
+    Ok((cell, handle, Following { stop, task, beating }))
 }
 
 /// Looks profiles up in their store, and forgets those that change there.
@@ -190,12 +208,17 @@ fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> 
 struct Following {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// The signs of life.
+    beating: JoinHandle<()>,
 }
 
 impl Following {
     /// Stops the sync, which writes what it has not yet written to the backup.
     async fn end(self) {
         self.stop.cancel();
+        if timeout(GOODBYE, self.beating).await.is_err() {
+            log::debug!("store: no time for a goodbye");
+        }
         match timeout(LAST_BACKUP, self.task).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log::error!("store: the sync ended early: {error}"),

@@ -17,8 +17,9 @@ use flaggate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
     snapshot::{Publisher, SnapshotCell},
     store::{
-        AuditEntry, Contents, EmbeddedStore, Expected, Follower, Hint, Hints, MemoryStore, RefusedBecause, Store,
-        StoreError, Stored, Subscription, SyncHandle, SyncOptions, SyncStatus, Timing, Write, Written,
+        AuditEntry, Contents, EmbeddedStore, Expected, Follower, Gateway, Hint, Hints, MemoryStore, RefusedBecause,
+        SeenGateway, Store, StoreError, Stored, Subscription, SyncHandle, SyncOptions, SyncStatus, Timing, Write,
+        Written,
     },
 };
 use jiff::Timestamp;
@@ -187,6 +188,21 @@ impl Store for Unreliable {
     }
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.inner().await?.audit(limit).await
+    }
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError> {
+        self.inner().await?.reseed(expected, documents, actor, at).await
+    }
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
+        self.inner().await?.beat(gateway).await
+    }
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
+        self.inner().await?.gateways().await
     }
 }
 

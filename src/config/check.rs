@@ -143,7 +143,9 @@ impl Checker<'_> {
         if !matches!(kind, StoreKind::Redis(_)) {
             self.no_redis(table);
         }
-        Store { kind, backup: path("backup"), seed: path("seed") }
+        let ready_stale_after =
+            table.get("ready_stale_after").map(|_| table.duration("ready_stale_after", Duration::MAX));
+        Store { kind, backup: path("backup"), seed: path("seed"), ready_stale_after }
     }
 
     fn context(&mut self, root: &Table) -> ContextConfig {
@@ -295,7 +297,10 @@ fn server(root: &Table) -> Server {
     let empty = Table::default();
     let table = root.table("server").map_or(&empty, |(table, _)| table);
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let name = table.text("name").map(|(name, _)| name.to_owned());
     Server {
+        name: name.unwrap_or_else(|| host().unwrap_or_else(|_| "flaggate".to_owned())),
         workers: table.count("workers").unwrap_or_else(cores),
         drain_timeout: table.duration("drain_timeout", Duration::from_secs(30)),
     }

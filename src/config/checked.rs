@@ -59,6 +59,8 @@ pub struct Store {
     pub backup: Option<PathBuf>,
     /// Flag documents that an empty store is filled with at start.
     pub seed: Option<PathBuf>,
+    /// How long the snapshot may be behind the store before `/readyz` fails; none: for ever.
+    pub ready_stale_after: Option<Duration>,
 }
 
 /// The homes that documents can have.
@@ -356,8 +358,10 @@ pub enum AccessLogFormat {
 }
 
 /// Process-wide settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What people call this gateway. Default: the name of its host.
+    pub name: String,
     /// Worker threads of the gateway. Default: one for each core.
     pub workers: usize,
     /// How long requests may still take after SIGTERM. Default 30 s.

@@ -108,10 +108,16 @@ static STORE: Section = Section {
         key("ca", Kind::Text, "none", "PEM file of the authorities that are believed; none: the system's"),
         key("password_file", Kind::Text, "none", "a file with the password, read anew for each connection"),
         key("key_prefix", Kind::Text, "\"\"", "stands in front of all keys; a cluster needs a hash tag in it"),
+        key(
+            "ready_stale_after",
+            Kind::Duration,
+            "none",
+            "`/readyz` fails once the snapshot may have been behind the store for longer; none: what was loaded is served",
+        ),
         key("connect_timeout", Kind::Duration, "\"1s\"", "for a connection to Redis to be there"),
         key("answer_timeout", Kind::Duration, "\"2s\"", "for an answer of Redis"),
     ],
-    later: &["ready_stale_after"],
+    later: &[],
 };
 
 static SENTINEL: Section = Section {
@@ -359,6 +365,7 @@ static ACCESS_LOG: Section = Section {
 
 static SERVER: Section = Section {
     keys: &[
+        key("name", Kind::Text, "the host's", "what people call this gateway, in `/gateways` and `flaggate status`"),
         key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
         key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
     ],

@@ -1,8 +1,10 @@
 //! What every store does alike on a write: the compare, the audit entry, the hint.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::model::WorldRevision;
+use jiff::Timestamp;
+
+use crate::model::{DocumentKey, WorldRevision};
 
 use super::{Action, AuditEntry, Expected, Found, Hint, StoreError, Write};
 
@@ -65,12 +67,29 @@ pub(super) fn hint(entry: &AuditEntry) -> Hint {
     Hint { revision: entry.revision.clone(), document: entry.document.clone(), action: entry.action }
 }
 
+/// The writes that a reseed consists of: what is not named goes, what is named comes or stays.
+pub(super) fn reseeding(
+    there: impl IntoIterator<Item = DocumentKey>,
+    documents: Vec<(DocumentKey, Arc<str>)>,
+    actor: &str,
+    at: Timestamp,
+) -> Vec<Write> {
+    let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();
+    let gone = there.into_iter().filter(|document| !documents.contains_key(document)).map(|document| (document, None));
+    let gone: Vec<_> = gone.collect();
+    let named = documents.into_iter().map(|(document, text)| (document, Some(text)));
+    let write = |(document, text)| Write { document, text, expected: Expected::Any, actor: actor.to_owned(), at };
+    gone.into_iter().chain(named).map(write).collect()
+}
+
+/// The one hint of a reseed: at another epoch everybody loads in full, whatever it names.
+pub(super) fn reseed_hint(revision: WorldRevision) -> Hint {
+    Hint { revision, document: DocumentKey::flag(""), action: Action::Updated }
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::model::DocumentKey;
 
     fn check(expected: Expected, text: Option<&str>, current: Option<u64>, passed: Option<(Action, u64)>) {
         let write = Write {

@@ -7,16 +7,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition};
+use jiff::Timestamp;
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
 use crate::model::{DocumentKey, DocumentKind, WorldRevision};
 
 use super::{
-    AuditEntry, Contents, Hint, Hints, Store, StoreError, Stored, Write, Written,
-    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint},
+    AuditEntry, Contents, Gateway, Hint, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
     feed::Feed,
+    presence::Presence,
     profiles::UserFeed,
 };
 
@@ -39,12 +43,12 @@ pub struct EmbeddedStore {
     /// do not fill up the threads for blocking work.
     writing: Arc<Mutex<()>>,
     users: UserFeed,
+    presence: Presence,
 }
 
 /// What the blocking threads share.
 pub(super) struct File {
     path: PathBuf,
-    epoch: Arc<str>,
     pub(super) database: Database,
     feed: Feed,
 }
@@ -57,9 +61,14 @@ impl EmbeddedStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         // A file whose insides were overwritten can fail checks of the database that panic.
         let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
-        let (database, epoch) = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
-        let file = File { path: path.to_owned(), epoch, database, feed: Feed::new() };
-        Ok(Self { file: Arc::new(file), writing: Arc::default(), users: UserFeed::new() })
+        let database = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
+        let file = File { path: path.to_owned(), database, feed: Feed::new() };
+        Ok(Self {
+            file: Arc::new(file),
+            writing: Arc::default(),
+            users: UserFeed::new(),
+            presence: Presence::default(),
+        })
     }
 
     /// Tells of users whose profile changed.
@@ -93,7 +102,11 @@ impl Store for EmbeddedStore {
     }
 
     async fn revision(&self) -> Result<WorldRevision, StoreError> {
-        self.blocking(|file| file.revision(&file.database.begin_read()?.open_table(NUMBERS)?)).await
+        self.blocking(|file| {
+            let reading = file.database.begin_read()?;
+            revision(&reading.open_table(NUMBERS)?, &reading.open_table(NAMES)?)
+        })
+        .await
     }
 
     async fn write(&self, write: Write) -> Result<Written, StoreError> {
@@ -118,12 +131,45 @@ impl Store for EmbeddedStore {
         })
         .await
     }
+
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError> {
+        let turn = self.writing.clone().lock_owned().await;
+        let (expected, actor) = (expected.clone(), actor.to_owned());
+        self.blocking(move |file| {
+            let world = file.reseed(expected, documents, &actor, at)?;
+            file.feed.send(reseed_hint(world.clone()));
+            drop(turn);
+            Ok(world)
+        })
+        .await
+    }
+
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
+        // One gateway owns the file, so nobody else needs to read it there.
+        self.presence.beat(gateway);
+        Ok(())
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        self.presence.leave(id);
+        Ok(())
+    }
+
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
+        Ok(self.presence.seen())
+    }
 }
 
 impl File {
     fn load(&self) -> Result<Contents, Failure> {
         let reading = self.database.begin_read()?;
-        let revision = self.revision(&reading.open_table(NUMBERS)?)?;
+        let revision = revision(&reading.open_table(NUMBERS)?, &reading.open_table(NAMES)?)?;
         let table = reading.open_table(DOCUMENTS)?;
         let mut documents = Vec::new();
         for kind in DocumentKind::ALL {
@@ -141,75 +187,107 @@ impl File {
         }))
     }
 
-    fn revision(&self, numbers: &impl ReadableTable<&'static str, u64>) -> Result<WorldRevision, Failure> {
-        Ok(WorldRevision { epoch: self.epoch.clone(), number: number(numbers, "revision")? })
-    }
-
     /// Writes in one transaction; a conflict leaves it uncommitted, which undoes it.
     fn write(&self, write: Write) -> Result<(Written, Hint), Failure> {
         let writing = self.database.begin_write()?;
-        let (written, entry) = {
-            let mut documents = writing.open_table(DOCUMENTS)?;
-            let mut numbers = writing.open_table(NUMBERS)?;
-            let key = (write.document.kind.as_str(), &*write.document.key);
-            let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
-            let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision))?;
-            match &write.text {
-                Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
-                None => drop(documents.remove(key)?),
-            }
-            let mut world = self.revision(&numbers)?;
-            world.number += 1;
-            numbers.insert("revision", world.number)?;
-            let before = current.map(|(_, text)| text);
-            let entry = audit_entry(write, passed.action, world.clone(), before);
-            remember(&mut writing.open_table(AUDIT)?, &mut numbers, &entry)?;
-            (Written { revision: passed.revision, world }, entry)
-        };
+        let (written, entry) = write_in(&writing, write)?;
         writing.commit()?;
         Ok((written, hint(&entry)))
     }
+
+    /// Replaces everything in one transaction.
+    fn reseed(
+        &self,
+        expected: WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, Failure> {
+        let writing = self.database.begin_write()?;
+        let found = revision(&writing.open_table(NUMBERS)?, &writing.open_table(NAMES)?)?;
+        if found != expected {
+            return Err(StoreError::Moved { expected, found }.into());
+        }
+        writing.open_table(NAMES)?.insert("epoch", &*Uuid::new_v4().to_string())?;
+        let mut there = Vec::new();
+        for kind in DocumentKind::ALL {
+            there.extend(list(&writing.open_table(DOCUMENTS)?, kind)?.into_iter().map(|stored| stored.document));
+        }
+        for write in reseeding(there, documents, actor, at) {
+            write_in(&writing, write)?;
+        }
+        let world = next_revision(&writing)?;
+        writing.commit()?;
+        Ok(world)
+    }
 }
 
-fn open(path: &Path) -> Result<(Database, Arc<str>), StoreError> {
+/// Writes within a transaction.
+fn write_in(writing: &WriteTransaction, write: Write) -> Result<(Written, AuditEntry), Failure> {
+    let mut documents = writing.open_table(DOCUMENTS)?;
+    let key = (write.document.kind.as_str(), &*write.document.key);
+    let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
+    let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision))?;
+    match &write.text {
+        Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
+        None => drop(documents.remove(key)?),
+    }
+    let world = next_revision(writing)?;
+    let before = current.map(|(_, text)| text);
+    let entry = audit_entry(write, passed.action, world.clone(), before);
+    remember(&mut writing.open_table(AUDIT)?, &mut writing.open_table(NUMBERS)?, &entry)?;
+    Ok((Written { revision: passed.revision, world }, entry))
+}
+
+fn next_revision(writing: &WriteTransaction) -> Result<WorldRevision, Failure> {
+    let mut numbers = writing.open_table(NUMBERS)?;
+    let mut world = revision(&numbers, &writing.open_table(NAMES)?)?;
+    world.number += 1;
+    numbers.insert("revision", world.number)?;
+    Ok(world)
+}
+
+fn revision(
+    numbers: &impl ReadableTable<&'static str, u64>,
+    names: &impl ReadableTable<&'static str, &'static str>,
+) -> Result<WorldRevision, Failure> {
+    let epoch = names.get("epoch")?.map(|epoch| Arc::<str>::from(epoch.value()));
+    let epoch = epoch.ok_or_else(|| Failure::Damaged("it has no epoch".to_owned()))?;
+    Ok(WorldRevision { epoch, number: number(numbers, "revision")? })
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| unavailable(path, &error))?;
     }
     let fail = |failure: Failure| failure.at(path);
     let database = Database::create(path).map_err(|error| fail(error.into()))?;
-    let epoch = prepare(&database).map_err(fail)?;
-    Ok((database, epoch))
+    prepare(&database).map_err(fail)?;
+    Ok(database)
 }
 
-/// Creates the tables of a new file and draws its epoch; reads the epoch of one that was there.
-fn prepare(database: &Database) -> Result<Arc<str>, Failure> {
+/// Creates the tables of a new file and draws its epoch; checks the format of one that was there.
+fn prepare(database: &Database) -> Result<(), Failure> {
     let writing = database.begin_write()?;
-    let epoch = {
+    {
         writing.open_table(DOCUMENTS)?;
         writing.open_table(AUDIT)?;
         let mut numbers = writing.open_table(NUMBERS)?;
         let mut names = writing.open_table(NAMES)?;
-        let known = names.get("epoch")?.map(|epoch| Arc::<str>::from(epoch.value()));
-        match known {
-            Some(epoch) => {
-                let format = number(&numbers, "format")?;
-                if format != FORMAT {
-                    return Err(Failure::Damaged(format!("its format is {format}, this version reads {FORMAT}")));
-                }
-                epoch
+        if names.get("epoch")?.is_some() {
+            let format = number(&numbers, "format")?;
+            if format != FORMAT {
+                return Err(Failure::Damaged(format!("its format is {format}, this version reads {FORMAT}")));
             }
-            None => {
-                let epoch = Uuid::new_v4().to_string();
-                names.insert("epoch", &*epoch)?;
-                numbers.insert("format", FORMAT)?;
-                numbers.insert("revision", 0)?;
-                numbers.insert("audit_bytes", 0)?;
-                epoch.into()
-            }
+        } else {
+            names.insert("epoch", &*Uuid::new_v4().to_string())?;
+            numbers.insert("format", FORMAT)?;
+            numbers.insert("revision", 0)?;
+            numbers.insert("audit_bytes", 0)?;
         }
-    };
+    }
     writing.commit()?;
-    Ok(epoch)
+    Ok(())
 }
 
 fn list(

@@ -6,14 +6,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::model::{DocumentKey, DocumentKind, WorldRevision};
 
 use super::{
-    AuditEntry, Contents, Hint, Hints, Store, StoreError, Stored, Write, Written,
-    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint},
+    AuditEntry, Contents, Gateway, Hint, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
     feed::Feed,
+    presence::Presence,
 };
 
 /// Documents in memory; each store draws its own epoch.
@@ -21,6 +23,7 @@ use super::{
 pub struct MemoryStore {
     state: Mutex<State>,
     feed: Feed,
+    presence: Presence,
 }
 
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl MemoryStore {
     pub fn new() -> Self {
         let world = WorldRevision { epoch: Uuid::new_v4().to_string().into(), number: 0 };
         let state = State { world, documents: BTreeMap::new(), audit: VecDeque::new(), audit_bytes: 0 };
-        Self { state: Mutex::new(state), feed: Feed::new() }
+        Self { state: Mutex::new(state), feed: Feed::new(), presence: Presence::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,6 +93,41 @@ impl Store for MemoryStore {
 
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         Ok(self.state().audit.iter().rev().take(limit).cloned().collect())
+    }
+
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError> {
+        let mut state = self.state();
+        if state.world != *expected {
+            return Err(StoreError::Moved { expected: expected.clone(), found: state.world.clone() });
+        }
+        state.world = WorldRevision { epoch: Uuid::new_v4().to_string().into(), number: expected.number };
+        let there: Vec<DocumentKey> = state.documents.keys().cloned().collect();
+        for write in reseeding(there, documents, actor, at) {
+            state.write(write)?;
+        }
+        state.world.number += 1;
+        self.feed.send(reseed_hint(state.world.clone()));
+        Ok(state.world.clone())
+    }
+
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
+        self.presence.beat(gateway);
+        Ok(())
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        self.presence.leave(id);
+        Ok(())
+    }
+
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
+        Ok(self.presence.seen())
     }
 }
 

@@ -6,6 +6,7 @@ mod embedded;
 mod embedded_profiles;
 mod feed;
 mod memory;
+mod presence;
 mod profiles;
 mod redis;
 mod seed;
@@ -25,6 +26,7 @@ use crate::{
 pub use self::redis::RedisStore;
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
+pub use presence::{Gateway, SeenGateway, give_signs_of_life};
 pub use profiles::{ChangedUsers, MemoryProfiles, ProfileStore, tell_changes};
 pub use seed::{SeedError, seed_if_empty};
 pub use sync::{Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
@@ -143,6 +145,14 @@ pub enum StoreError {
         /// What was found instead of what was expected.
         found: Found,
     },
+    /// The store is not at the revision any more that a reseed was meant for; nothing was done.
+    #[error("the store is at {found}, not at {expected} any more")]
+    Moved {
+        /// Where it was expected to be.
+        expected: WorldRevision,
+        /// Where it is.
+        found: WorldRevision,
+    },
     /// The store cannot be reached or does not answer.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -198,6 +208,21 @@ pub trait Store: Send + Sync {
     async fn subscribe(&self) -> Result<Hints, StoreError>;
     /// The newest audit entries, newest first.
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    /// Replaces everything by these documents, at once and under a new epoch, if the store still is at `expected`. Each
+    /// document that comes, stays or goes is audited; the number of the revision grows on. Subscribers get one hint.
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError>;
+    /// Gives a sign of life.
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError>;
+    /// Ends the signs of life of the gateway `id`: it stops.
+    async fn leave(&self, id: &str) -> Result<(), StoreError>;
+    /// The gateways that gave a sign of life within the last hour, sorted by id.
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError>;
 }
 
 /// The store that a configuration names.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use flaggate::store::{RedisStore, Store};
 
-use crate::server::Server;
+use crate::{cluster::Cluster, server::Server};
 
 /// A store, and its server.
 pub(crate) struct Home {
@@ -19,3 +19,15 @@ pub(crate) fn one_server() -> Home {
 }
 
 contract!(one_server_keeps_it, crate::contract::one_server);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_it() {
+    let cluster = Cluster::start();
+    contract!(each |promise: &str| {
+        let config = cluster.config(&format!("{{{promise}}}*["));
+        Arc::new(RedisStore::new(config).reconcile_every(Duration::ZERO)) as Arc<dyn Store>
+    });
+    for node in &cluster.nodes {
+        assert_ne!(node.ask(&["DBSIZE"]), "0", "the prefixes are spread over all nodes");
+    }
+}

@@ -8,6 +8,9 @@ mod promises;
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 
+mod cluster;
 mod contract;
 mod profiles;
+mod proxy;
+mod sentinel;
 mod server;

@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: each on a port of its own, in a folder of its own, gone with its value.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -22,9 +23,35 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `redis-server` with more arguments and waits until it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at(free_port(), arguments)
+    }
+
+    /// The same on a port whose cluster bus has one too: 10 000 higher.
+    pub(crate) fn start_with_bus(arguments: &[&str]) -> Self {
+        let ports = std::iter::repeat_with(free_port);
+        let with_bus = |port: &u16| TcpListener::bind(("127.0.0.1", port.saturating_add(10_000))).is_ok();
+        Self::start_at(ports.take(1000).find(with_bus).unwrap(), arguments)
+    }
+
+    /// Starts a sentinel that watches a master.
+    pub(crate) fn start_sentinel(name: &str, master: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.conf");
+        let text = format!(
+            "sentinel monitor {name} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {name} 500\n\
+             sentinel failover-timeout {name} 3000\n"
+        );
+        fs::write(&path, text).unwrap();
+        let arguments = vec![path.display().to_string(), "--sentinel".to_owned()];
+        let mut server = Self { port: free_port(), folder, arguments, process: None };
+        server.resume();
+        server
+    }
+
+    fn start_at(port: u16, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { port: free_port(), folder, arguments, process: None };
+        let mut server = Self { port, folder, arguments, process: None };
         server.resume();
         server
     }
@@ -34,9 +61,10 @@ impl Server {
         assert!(self.process.is_none(), "it runs already");
         let process = Command::new("redis-server")
             .args(&self.arguments)
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .arg("--dir")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(self.folder.path())
+            // Nothing is saved unless a test asks for it.
+            .args(if self.arguments.contains(&"--sentinel".to_owned()) { &[][..] } else { &["--save", ""][..] })
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

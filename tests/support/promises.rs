@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use flaggate::{
-    model::{DocumentKey, DocumentKind},
-    store::{Action, Expected, Found, Store, StoreError, Stored, Write, Written, seed_if_empty},
+    model::{DocumentKey, DocumentKind, WorldRevision},
+    store::{Action, Expected, Found, Gateway, Store, StoreError, Stored, Write, Written, seed_if_empty},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -31,6 +31,8 @@ macro_rules! contract {
             takes_a_mebibyte
             keeps_the_audit_log_within_bounds
             seeds_only_what_was_never_written_to
+            is_reseeded_as_a_whole_or_not_at_all
+            knows_its_gateways
         }
     };
     (@ ($module:ident, $home:path) $($promise:ident)*) => {
@@ -245,4 +247,60 @@ pub(crate) async fn seeds_only_what_was_never_written_to(store: Arc<dyn Store>) 
         store.write(write(key, None, Expected::Any)).await.unwrap();
     }
     assert_eq!(seed_if_empty(&*store, &seed, "seed", now).await.unwrap(), 0, "what was removed does not come back");
+}
+
+pub(crate) async fn is_reseeded_as_a_whole_or_not_at_all(store: Arc<dyn Store>) {
+    for key in ["a", "b", "c"] {
+        put(&*store, key, &format!("old {key}")).await;
+    }
+    let mut hints = store.subscribe().await.unwrap();
+    let before = store.revision().await.unwrap();
+    let documents = ["b", "c", "d"].map(|key| (DocumentKey::flag(key), Arc::from(format!("new {key}")))).to_vec();
+    let elsewhere = WorldRevision { number: before.number + 1, ..before.clone() };
+    let refused = store.reseed(&elsewhere, documents.clone(), "me", Timestamp::UNIX_EPOCH).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Moved { found, .. } if *found == before), "{refused}");
+    assert_eq!(store.load().await.unwrap().revision, before, "nothing was done");
+
+    let after = store.reseed(&before, documents.clone(), "me", Timestamp::UNIX_EPOCH).await.unwrap();
+    assert!(after.epoch != before.epoch && after.number > before.number, "{before} {after}");
+    let contents = store.load().await.unwrap();
+    let expected = vec![stored("b", "new b", 2), stored("c", "new c", 2), stored("d", "new d", 1)];
+    assert_eq!((contents.revision, contents.documents), (after.clone(), expected));
+    assert_eq!(store.revision().await.unwrap(), after);
+    let hint = timeout(Duration::from_secs(5), hints.next()).await.unwrap().unwrap();
+    assert_eq!(hint.revision, after, "one hint, at the new epoch");
+    let mut audit = store.audit(4).await.unwrap();
+    assert!(audit.iter().all(|entry| entry.actor == "me" && entry.revision.epoch == after.epoch), "{audit:?}");
+    audit.sort_by(|left, right| left.document.cmp(&right.document));
+    let changes: Vec<_> = audit.iter().map(|entry| (entry.before.as_deref(), entry.after.as_deref())).collect();
+    let [b, c] = [(Some("old b"), Some("new b")), (Some("old c"), Some("new c"))];
+    assert_eq!(changes, [(Some("old a"), None), b, c, (None, Some("new d"))]);
+
+    let again = store.reseed(&before, documents, "me", Timestamp::UNIX_EPOCH).await.unwrap_err();
+    assert!(matches!(again, StoreError::Moved { .. }), "a reseed happens once: {again}");
+    let next = put(&*store, "d", "newer").await;
+    assert_eq!((next.revision, next.world.epoch, next.world.number), (2, after.epoch, after.number + 1));
+    let emptied =
+        store.reseed(&store.revision().await.unwrap(), Vec::new(), "me", Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!((store.load().await.unwrap().documents, emptied.number > next.world.number), (Vec::new(), true));
+}
+
+pub(crate) async fn knows_its_gateways(store: Arc<dyn Store>) {
+    assert_eq!(store.gateways().await.unwrap(), []);
+    let gateway = |id: &str, number: u64| Gateway {
+        id: id.into(),
+        name: format!("gate \"{id}\""),
+        applied: Some(WorldRevision { epoch: "e".into(), number }),
+        at: Timestamp::UNIX_EPOCH,
+        admin: Some("127.0.0.1:9090".to_owned()),
+        version: "1.2.3".to_owned(),
+    };
+    for beat in [gateway("b", 1), gateway("a", 1), gateway("b", 2)] {
+        store.beat(&beat).await.unwrap();
+    }
+    let seen = store.gateways().await.unwrap();
+    assert!(seen.iter().all(|seen| seen.is_live() && seen.age < Duration::from_secs(5)), "{seen:?}");
+    let gateways: Vec<Gateway> = seen.into_iter().map(|seen| seen.gateway).collect();
+    assert_eq!(gateways, [gateway("a", 1), gateway("b", 2)]);
+    assert_eq!(store.revision().await.unwrap().number, 0, "a sign of life is no write");
 }

@@ -17,9 +17,9 @@ use axum::{
     response::Redirect,
     routing::{get, post},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Admin, body::Body, refusal::Refusal};
+use super::{Admin, acknowledge::WaitFor, body::Body, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Who writes, as long as there are no tokens.
-const ANYONE: &str = "anonymous";
+pub(super) const ANYONE: &str = "anonymous";
 
 /// How long a write waits until this gateway serves it.
 const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -45,8 +45,8 @@ pub(super) fn router() -> Router<Admin> {
             "/flags/evaluate",
             post(bulk::evaluate)
                 .get(move |admin: State<Admin>| get::get(admin, own()))
-                .patch(move |admin: State<Admin>, body: Body| patch::patch(admin, own(), body))
-                .delete(move |admin: State<Admin>| delete::delete(admin, own())),
+                .patch(move |admin: State<Admin>, wait: WaitFor, body: Body| patch::patch(admin, own(), wait, body))
+                .delete(move |admin: State<Admin>, wait: WaitFor| delete::delete(admin, own(), wait)),
         )
         .route("/flags/{key}", get(get::get).patch(patch::patch).delete(delete::delete))
         .route("/flags/{key}/", get(without_slash))
@@ -78,6 +78,11 @@ impl Admin {
         document: Option<&FlagDocument>,
         expected: Expected,
     ) -> Result<Written, StoreError> {
+        if let Some(alarm) = self.sync.status().alarm {
+            // A write into a store that lost its documents would be all that it holds.
+            let why = format!("{alarm}; `flaggate store reseed` writes back what is served");
+            return Err(StoreError::Unavailable(why.into()));
+        }
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
         let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now() };
@@ -100,6 +105,6 @@ fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
 }
 
 /// `{"success": true}`.
-fn success() -> axum::Json<Value> {
-    axum::Json(serde_json::json!({ "success": true }))
+fn success() -> Map<String, Value> {
+    Map::from_iter([("success".to_owned(), true.into())])
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod connection;
 mod error;
+mod gateways;
 mod names;
 mod profiles;
 mod reading;
@@ -17,6 +18,7 @@ mod subscription;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -30,11 +32,16 @@ use self::{
     reconcile::Reconcile,
     scripts::Scripts,
 };
-use super::{AuditEntry, Contents, Expected, Found, Hints, Store, StoreError, Stored, Write, Written};
+use super::{
+    AuditEntry, Contents, Expected, Found, Gateway, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+};
 
 /// What something else wrote is looked for at most this often, and never so often that it takes more than a tenth of
 /// the time.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a reseed may take: it is one step, for however many documents.
+const RESEED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Documents in a Redis that other gateways, and the service that was there before, use too.
 pub struct RedisStore {
@@ -92,7 +99,7 @@ impl RedisStore {
             Expected::Revision(revision) => revision.to_string(),
         });
         call.arg(if write.text.is_some() { "put" } else { "remove" });
-        call.arg(write.text.as_deref().unwrap_or_default()).arg(&write.actor).arg(before_zones(write.at));
+        call.arg(write.text.as_deref().unwrap_or_default()).arg(&write.actor).arg(without_zone(write.at));
         let (outcome, revision, epoch, number): (String, i64, String, u64) = live.script(&call).await?;
         match (&*outcome, u64::try_from(revision)) {
             ("written", Ok(revision)) => Ok(Written { revision, world: WorldRevision { epoch: epoch.into(), number } }),
@@ -145,9 +152,51 @@ impl Store for RedisStore {
         let read = audit::newest(&mut live, &self.names, limit).await;
         self.link.keep(&live, read).await
     }
+
+    async fn reseed(
+        &self,
+        expected: &WorldRevision,
+        documents: Vec<(DocumentKey, Arc<str>)>,
+        actor: &str,
+        at: Timestamp,
+    ) -> Result<WorldRevision, StoreError> {
+        let mut live = self.link.live().await?.patient(RESEED_WITHIN);
+        let mut call = self.scripts.reseed(expected, &at.to_string());
+        call.arg(actor).arg(without_zone(at));
+        // One that is named twice is written once.
+        let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();
+        for (document, text) in &documents {
+            call.arg(names::name(document)).arg(&**text);
+        }
+        let reseeded: Result<(String, String, u64), StoreError> = live.script(&call).await;
+        let (outcome, epoch, number) = self.link.keep(&live, reseeded).await?;
+        let found = WorldRevision { epoch: epoch.into(), number };
+        match outcome == "reseeded" {
+            true => Ok(found),
+            false => Err(StoreError::Moved { expected: expected.clone(), found }),
+        }
+    }
+
+    async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
+        let mut live = self.link.live().await?;
+        let beaten = gateways::beat(&mut live, &self.scripts, &self.names, gateway).await;
+        self.link.keep(&live, beaten).await
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        let mut live = self.link.live().await?;
+        let left = live.command(redis::cmd("HDEL").arg(self.names.gateways()).arg(id)).await;
+        self.link.keep(&live, left).await
+    }
+
+    async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = gateways::seen(&mut live, &self.scripts, &self.names).await;
+        self.link.keep(&live, read).await
+    }
 }
 
 /// A time as the service that was there before writes it: UTC, without saying so.
-fn before_zones(at: jiff::Timestamp) -> String {
+fn without_zone(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string()
 }

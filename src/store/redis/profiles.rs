@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use redis::Msg;
 use serde_json::{Map, Value};
 
-use super::{RedisStore, before_zones, subscription};
+use super::{RedisStore, subscription, without_zone};
 use crate::{
     model::Profile,
     store::{ChangedUsers, ProfileStore, StoreError},
@@ -36,7 +36,7 @@ impl ProfileStore for RedisStore {
         let (key, text) = (self.names.profile(user_id), |fields: &Map<_, _>| Value::Object(fields.clone()).to_string());
         let mut write = redis::pipe();
         write.atomic().cmd("HSET").arg(&key).arg("attributes").arg(text(&profile.attributes));
-        write.arg("behavioral_data").arg(text(&profile.behavioral_data)).arg("last_updated").arg(before_zones(at));
+        write.arg("behavioral_data").arg(text(&profile.behavioral_data)).arg("last_updated").arg(without_zone(at));
         write.cmd("HSETNX").arg(&key).arg("segment_memberships").arg("[]");
         self.change(user_id, write).await
     }

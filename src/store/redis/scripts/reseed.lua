@@ -24,5 +24,5 @@ end
 -- Also when there was nothing to do the number grows, so that everybody sees a change.
 number = number + 1
 redis.call('SET', KEYS[1], epoch .. ':' .. int(number))
-publish(ARGV[12] or 'flag:', 'updated')
+publish('flag:', 'updated')
 return { 'reseeded', epoch, number }
