@@ -7,6 +7,10 @@ mod promises;
 
 mod cluster;
 mod contract;
+mod following;
+mod losses;
+mod others;
+mod poison;
 mod proxy;
 mod sentinel;
 mod server;
