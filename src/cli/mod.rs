@@ -2,6 +2,8 @@
 
 mod check;
 mod eval;
+mod remote;
+mod status;
 mod vectors;
 
 use std::{
@@ -18,6 +20,8 @@ use crate::{
     config::Config,
     demo,
 };
+
+use self::remote::Remote;
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -52,6 +56,17 @@ enum Command {
         #[arg(long)]
         schema: bool,
     },
+    /// Show the gateways that share a store, what they serve, and how the store is.
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mend the store of a gateway.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -65,6 +80,15 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Write what a gateway serves back into a store that was emptied or went back to an earlier state.
+    Reseed {
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -72,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Demo { traffic } => run_demo(traffic),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
+        Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
+        Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");

@@ -10,7 +10,14 @@ mod profile_promises;
 
 mod cluster;
 mod contract;
+<<<<<<< HEAD
 mod profiles;
+=======
+mod following;
+mod losses;
+mod others;
+mod poison;
+>>>>>>> redis
 mod proxy;
 mod sentinel;
 mod server;

@@ -34,7 +34,8 @@ pub(crate) enum Fault {
 
 pub(crate) struct Proxy {
     port: u16,
-    fault: watch::Sender<Fault>,
+    /// The fault, and which server connections lead to.
+    way: watch::Sender<(Fault, u16)>,
     /// How many connections were taken.
     taken: Arc<Mutex<usize>>,
 }
@@ -43,16 +44,16 @@ impl Proxy {
     pub(crate) async fn start(to: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (fault, seen) = watch::channel(Fault::None);
+        let (way, seen) = watch::channel((Fault::None, to));
         let taken = Arc::new(Mutex::new(0));
         let count = taken.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 *count.lock().unwrap() += 1;
-                tokio::spawn(pass(client, to, seen.clone()));
+                tokio::spawn(pass(client, seen.clone()));
             }
         });
-        Self { port, fault, taken }
+        Self { port, way, taken }
     }
 
     pub(crate) fn config(&self) -> Redis {
@@ -60,7 +61,12 @@ impl Proxy {
     }
 
     pub(crate) fn become_of(&self, fault: Fault) {
-        self.fault.send_replace(fault);
+        self.way.send_modify(|way| way.0 = fault);
+    }
+
+    /// Leads to another server from now on; connections to the earlier one end.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.way.send_modify(|way| way.1 = port);
     }
 
     pub(crate) fn taken(&self) -> usize {
@@ -68,38 +74,44 @@ impl Proxy {
     }
 }
 
-async fn pass(client: TcpStream, to: u16, fault: watch::Receiver<Fault>) {
-    let now = *fault.borrow();
+async fn pass(client: TcpStream, way: watch::Receiver<(Fault, u16)>) {
+    let (now, to) = *way.borrow();
     if now == Fault::Refuse {
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = pump(from_client, to_server, fault.clone(), false) => {}
-        () = pump(from_server, to_client, fault, true) => {}
+        () = pump(from_client, to_server, (way.clone(), to), false) => {}
+        () = pump(from_server, to_client, (way, to), true) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut fault: watch::Receiver<Fault>, of_server: bool) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    (mut way, leads_to): (watch::Receiver<(Fault, u16)>, u16),
+    of_server: bool,
+) {
     let mut buffer = vec![0; 64 << 10];
     let mut passed = 0;
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read.unwrap_or(0),
-            changed = fault.changed() => match (changed.is_ok(), *fault.borrow_and_update()) {
-                (false, _) | (_, Fault::Refuse) => return,
-                (true, _) => {
-                    passed = 0;
-                    continue;
+            changed = way.changed() => {
+                let (fault, to) = *way.borrow_and_update();
+                if changed.is_err() || fault == Fault::Refuse || to != leads_to {
+                    return;
                 }
-            },
+                passed = 0;
+                continue;
+            }
         };
         if read == 0 {
             return;
         }
         let mut piece = &buffer[..read];
-        let now = *fault.borrow();
+        let (now, _) = *way.borrow();
         match now {
             Fault::HalfOpen => continue,
             Fault::NoHints if of_server && is_hint(piece) => continue,
