@@ -10,14 +10,11 @@ mod profile_promises;
 
 mod cluster;
 mod contract;
-<<<<<<< HEAD
-mod profiles;
-=======
 mod following;
 mod losses;
 mod others;
 mod poison;
->>>>>>> redis
+mod profiles;
 mod proxy;
 mod sentinel;
 mod server;
