@@ -23,7 +23,7 @@ use super::{Admin, acknowledge::WaitFor, body::Body, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
-    store::{Expected, StoreError, Stored, Write, Written},
+    store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
 /// Who writes, as long as there are no tokens.
@@ -58,9 +58,21 @@ async fn without_slash(request: axum::extract::Request) -> Redirect {
 }
 
 impl Admin {
+    /// The store, unless it lost what is served: its documents would seem to be gone, and a write would be all that it
+    /// holds.
+    fn documents(&self) -> Result<&dyn Store, StoreError> {
+        match self.sync.status().alarm {
+            None => Ok(&*self.store),
+            Some(alarm) => {
+                let why = format!("{alarm}; `flaggate store reseed` writes back what is served");
+                Err(StoreError::Unavailable(why.into()))
+            }
+        }
+    }
+
     /// A stored flag and its document.
     async fn stored(&self, key: &str) -> Result<(Stored, FlagDocument), Refusal> {
-        let stored = self.store.get(&DocumentKey::flag(key)).await?;
+        let stored = self.documents()?.get(&DocumentKey::flag(key)).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("Flag not found"))?;
         match FlagDocument::parse(&stored.text) {
             Ok(document) => Ok((stored, document)),
@@ -78,15 +90,10 @@ impl Admin {
         document: Option<&FlagDocument>,
         expected: Expected,
     ) -> Result<Written, StoreError> {
-        if let Some(alarm) = self.sync.status().alarm {
-            // A write into a store that lost its documents would be all that it holds.
-            let why = format!("{alarm}; `flaggate store reseed` writes back what is served");
-            return Err(StoreError::Unavailable(why.into()));
-        }
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
         let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now() };
-        let written = self.store.write(write).await?;
+        let written = self.documents()?.write(write).await?;
         if !self.sync.applied(&written.world, SERVED_WITHIN).await {
             log::warn!("admin: the change of {key:?} is stored but not yet served after {SERVED_WITHIN:?}");
         }
