@@ -35,8 +35,8 @@ use super::{
     AuditEntry, Contents, Expected, Found, Gateway, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
 };
 
-/// What something else wrote is looked for at most this often, and never so often that it takes more than a tenth of
-/// the time.
+/// What something else wrote is looked for at most this often, by all gateways together, and never so often that it takes
+/// more than a tenth of the time.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a reseed may take: it is one step, for however many documents.
@@ -90,7 +90,7 @@ impl RedisStore {
 
     async fn write_one(&self, live: &mut Live, write: Write) -> Result<Written, StoreError> {
         let name = names::name(&write.document);
-        let mut call = self.scripts.write(&self.names.key(&name), &write.at.to_string());
+        let mut call = self.scripts.write(live, &self.names.key(&name), &write.at.to_string());
         call.arg(&name).arg(match write.expected {
             Expected::Absent => "absent".to_owned(),
             Expected::Present => "present".to_owned(),
@@ -160,7 +160,7 @@ impl Store for RedisStore {
         at: Timestamp,
     ) -> Result<WorldRevision, StoreError> {
         let mut live = self.link.live().await?.patient(RESEED_WITHIN);
-        let mut call = self.scripts.reseed(expected, &at.to_string());
+        let mut call = self.scripts.reseed(&live, expected, &at.to_string());
         call.arg(actor).arg(without_zone(at));
         // One that is named twice is written once.
         let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();
