@@ -5,6 +5,7 @@
 #[path = "../support/promises.rs"]
 mod promises;
 
+mod access;
 mod cluster;
 mod contract;
 mod following;
