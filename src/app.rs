@@ -22,7 +22,7 @@ use crate::{
     drain::{Drain, NOTICE},
     gateway::{self, Parts},
     snapshot::SnapshotCell,
-    store::{self, Follower, Store, SyncHandle, SyncOptions, seed_if_empty},
+    store::{self, Follower, SeedError, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty},
     telemetry::{AccessLog, Metrics, access_log},
 };
 
@@ -125,8 +125,14 @@ impl Seed {
     async fn write(&self, store: &dyn Store) -> Result<usize> {
         let documents: Vec<serde_json::Value> =
             serde_json::from_str(&self.text).with_context(|| format!("{} is not a JSON array of flags", self.name))?;
-        let written = seed_if_empty(store, &documents, "seed", clock::now()).await;
-        written.with_context(|| format!("failed to seed from {}", self.name))
+        match seed_if_empty(store, &documents, "seed", clock::now()).await {
+            // A gateway starts without its store; whether it is empty cannot be known then.
+            Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
+                log::warn!("store: not seeded: {error}");
+                Ok(0)
+            }
+            written => written.with_context(|| format!("failed to seed from {}", self.name)),
+        }
     }
 }
 

@@ -7,9 +7,12 @@ use crate::{clock, model::DocumentKind, store::StoreError};
 use super::{
     connection::Live,
     names::Names,
-    reading::{CHUNK, SCAN_STEP, scan},
+    reading::{SCAN_STEP, scan},
     scripts::{Scripts, Wanted},
 };
+
+/// How many documents are looked at in one step, for which everything else waits: about a millisecond.
+const STEP: usize = 100;
 
 /// A pass ends after this and goes on the next time where it ended.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -27,23 +30,28 @@ pub(super) struct Reconcile {
 }
 
 impl Reconcile {
-    /// Looks through what is stored and adopts what something else did, if it is this gateway's turn.
-    pub(super) async fn pass(
+    /// Looks through what is stored and adopts what something else did.
+    pub(super) async fn pass(&mut self, live: &mut Live, scripts: &Scripts, names: &Names) -> Result<(), StoreError> {
+        let by = clock::monotonic() + LONGEST;
+        self.written(live, scripts, names, by).await?;
+        self.removed(live, scripts, names, by).await
+    }
+
+    /// The same, if it is this gateway's turn.
+    pub(super) async fn pass_in_turn(
         &mut self,
         live: &mut Live,
         scripts: &Scripts,
         names: &Names,
         every: Duration,
     ) -> Result<(), StoreError> {
-        let began = clock::monotonic();
-        if !every.is_zero() && !take_turn(live, names, every).await? {
+        if !take_turn(live, names, every).await? {
             return Ok(());
         }
-        let by = began + LONGEST;
-        self.written(live, scripts, names, by).await?;
-        self.removed(live, scripts, names, by).await?;
+        let began = clock::monotonic();
+        self.pass(live, scripts, names).await?;
         let pause = (clock::monotonic() - began) * SHARE;
-        if pause > every && !every.is_zero() {
+        if pause > every {
             let mut command = redis::cmd("PEXPIRE");
             command.arg(names.reconciled()).arg(pause.as_millis().to_string());
             let _: redis::Value = live.command(&command).await?;
@@ -105,7 +113,7 @@ async fn take_turn(live: &mut Live, names: &Names, every: Duration) -> Result<bo
 }
 
 async fn settle(live: &mut Live, scripts: &Scripts, wanted: Wanted, keys: &[String]) -> Result<(), StoreError> {
-    for chunk in keys.chunks(CHUNK) {
+    for chunk in keys.chunks(STEP) {
         let _: redis::Value = live.script(&scripts.read(live, wanted, chunk)).await?;
     }
     Ok(())

@@ -11,7 +11,7 @@ for at = 13, #ARGV, 2 do
   stays[ARGV[at]] = true
 end
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
-  local found = not stays[name] and look(name)
+  local found = not stays[name] and (look(name))
   if found then
     remove(name, found, actor)
   elseif not stays[name] then
@@ -19,7 +19,7 @@ for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
   end
 end
 for at = 13, #ARGV, 2 do
-  put(ARGV[at], look(ARGV[at]), ARGV[at + 1], actor, ARGV[12])
+  put(ARGV[at], (look(ARGV[at])), ARGV[at + 1], actor, ARGV[12])
 end
 -- Also when there was nothing to do the number grows, so that everybody sees a change.
 advance()

@@ -151,16 +151,16 @@ local function index(name, found)
 end
 
 -- A document as it is stored: its state (`text`; or `long`, `type`, `bare`, of which only a detail is read), its
--- revision and the print of its text. Nil: there is none.
+-- revision and the print of its text. Nil: there is none. Then what the index has of it: revision and print.
 local function look(name)
   local key = prefix .. name
   local kind = redis.call('TYPE', key)['ok']
+  local known, print = indexed(name)
   if kind == 'none' then
-    return nil
+    return nil, known, print
   end
-  local known = indexed(name)
   if kind ~= 'hash' then
-    return { state = 'type', detail = kind, print = 'type:' .. kind, revision = known or 0 }
+    return { state = 'type', detail = kind, print = 'type:' .. kind, revision = known or 0 }, known, print
   end
   local stored = redis.call('HGET', key, 'revision')
   -- Beyond 2^53 numbers are not whole any more.
@@ -169,7 +169,7 @@ local function look(name)
   local length = redis.call('HSTRLEN', key, 'config')
   if length > longest then
     found.state, found.detail, found.print = 'long', int(length), 'long:' .. int(length)
-    return found
+    return found, known, print
   end
   local text = redis.call('HGET', key, 'config')
   if text then
@@ -177,15 +177,14 @@ local function look(name)
   else
     found.state, found.detail, found.print = 'bare', '', 'bare'
   end
-  return found
+  return found, known, print
 end
 
 -- Looks at a document, and adopts what something else did to it: numbered, audited and hinted at like a write.
 local function settle(name)
-  local found = look(name)
-  local revision, print = indexed(name)
+  local found, revision, print = look(name)
   if not found then
-    if print then
+    if revision then
       redis.call('HDEL', KEYS[2], name)
       record(name, 'deleted', EXTERNAL, nil, nil)
     end
@@ -232,7 +231,7 @@ local function put(name, found, text, actor, created_at)
   redis.call('HSETNX', key, 'created_at', created_at)
   redis.call('HSETNX', key, 'evaluation_count', '0')
   tag_sets('SADD', name, text)
-  index(name, look(name))
+  index(name, (look(name)))
   record(name, action, actor, before, text)
   return revision
 end
