@@ -326,7 +326,7 @@ fn a_redis_is_read_and_its_password_never_shown() {
         let text = format!("{GOOD}[store]\nkind = \"redis\"\n{keys}\n");
         match Config::parse("f.toml", &text, std::iter::empty()).unwrap().store.kind {
             StoreKind::Redis(redis) => *redis,
-            other => panic!("{other:?}"),
+            other @ (StoreKind::Memory | StoreKind::Embedded { .. }) => panic!("{other:?}"),
         }
     };
     assert_eq!(parse("url = \"redis://10.0.0.1\""), Redis::at("10.0.0.1", 6379));

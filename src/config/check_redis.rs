@@ -167,10 +167,12 @@ impl Checker<'_> {
 }
 
 fn read_url<'t>(info: &ConnectionInfo, at: &'t At) -> Option<Url<'t>> {
-    let (host, port, tls) = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => (host, port, false),
-        ConnectionAddr::TcpTls { host, port, .. } => (host, port, true),
-        _ => return None,
+    let (host, port, tls) = if let ConnectionAddr::TcpTls { host, port, .. } = info.addr() {
+        (host, port, true)
+    } else if let ConnectionAddr::Tcp(host, port) = info.addr() {
+        (host, port, false)
+    } else {
+        return None;
     };
     let settings = info.redis_settings();
     Some(Url {

@@ -175,7 +175,7 @@ async fn a_flushed_store_wipes_nothing_and_is_reseeded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_went_back_is_refused_until_it_is_further() {
+async fn a_store_that_went_back_is_refused_until_it_is_written_to() {
     let mut bench = Bench::start(None).await;
     bench.server.ask(&["SAVE"]);
     let newest = bench.follows("after the save").await;
@@ -185,6 +185,10 @@ async fn a_store_that_went_back_is_refused_until_it_is_further() {
     assert_eq!(status.alarm.unwrap().because, RefusedBecause::Older);
     assert_eq!(bench.following.keys(), ["after the save", "first"]);
     assert_eq!(bench.following.cell.load().revision(), Some(&newest));
+    // The next write would have had the number of the one that was lost.
+    bench.writer.load().await.ok();
+    bench.follows("written since").await;
+    assert_eq!(bench.following.keys(), ["first", "written since"]);
     bench.following.end().await;
 }
 
@@ -223,9 +227,10 @@ async fn a_failover_is_followed_and_a_demoted_master_refused() {
     };
     following.reaches(&after).await;
     assert_eq!((&after.epoch, following.keys()), (&written.world.epoch, vec!["after".to_owned(), "before".into()]));
-    // The former master comes back, and is made a replica: it is not talked to.
+    // The former master comes back and is made a replica, as the sentinels do some seconds later: it is not talked to.
     watched.servers[0].resume();
-    watched.servers[0].wait_until(|server| server.ask(&["ROLE"]).starts_with("slave"));
+    let port = watched.servers[1].port.to_string();
+    watched.servers[0].ask(&["REPLICAOF", "127.0.0.1", &port]);
     let error = RedisStore::new(watched.servers[0].config()).load().await.unwrap_err();
     assert!(error.to_string().contains("is a replica"), "{error}");
     following.end().await;
@@ -249,7 +254,13 @@ async fn a_stale_replica_that_is_promoted_is_refused() {
     let status = following.until("the alarm", |status| status.alarm.is_some()).await;
     assert_eq!(status.alarm.unwrap().found, old.world);
     assert_eq!(following.keys(), ["new", "old"]);
+    // Nor does it come into use by the comparison: it has to be written to.
+    let promoted = direct(&replica).write(flag("newer")).await.unwrap();
+    following.reaches(&promoted.world).await;
+    assert_eq!(following.keys(), ["newer", "old"]);
     proxy.lead_to(master.port);
+    following.until("the alarm again", |status| status.alarm.is_some()).await;
+    proxy.lead_to(replica.port);
     following.until("no alarm", |status| status.alarm.is_none() && status.store_up).await;
     following.end().await;
 }

@@ -8,6 +8,7 @@ mod promises;
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 
+mod access;
 mod cluster;
 mod contract;
 mod following;

@@ -123,6 +123,30 @@ async fn what_others_write_change_and_remove_is_adopted() {
     assert_eq!(store.list(DocumentKind::Flag).await.unwrap().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_take_turns_and_all_learn_what_one_of_them_found() {
+    let server = Server::start(&[]);
+    let follow = || Following::start(Arc::new(RedisStore::new(server.config())));
+    let following = [follow(), follow(), follow()];
+    for found in &following {
+        assert!(found.handle.ready().await);
+    }
+    for value in ["one", "two"] {
+        let text = format!(r#"{{"key":"theirs","flag_type":"string","default_value":"{value}"}}"#);
+        server.ask(&["HSET", "flag:theirs", "config", &text]);
+        for found in &following {
+            found.until(value, |_| found.value("theirs") == Some(json!(value))).await;
+        }
+    }
+    let numbers = following.each_ref().map(|found| found.cell.load().revision().unwrap().number);
+    assert_eq!(numbers, [2, 2, 2], "each change was adopted once");
+    assert_eq!(server.ask(&["DEL", "flag:theirs"]), "1");
+    for found in following {
+        found.until("gone", |_| found.value("theirs").is_none()).await;
+        found.end().await;
+    }
+}
+
 #[tokio::test]
 async fn who_did_not_see_what_others_wrote_does_not_write_over_it() {
     let server = Server::start(&[]);

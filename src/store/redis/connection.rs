@@ -1,6 +1,6 @@
 //! The way to the server that takes writes.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
@@ -31,6 +31,8 @@ pub(super) struct Link {
 pub(super) struct Live {
     connection: MultiplexedConnection,
     server: RedisServer,
+    /// Which run of the server it is; empty when it does not tell.
+    run: Arc<str>,
     /// Which connection this is, so that a failure drops no later one.
     number: u64,
 }
@@ -75,10 +77,10 @@ impl Link {
 
     /// Whether `server` is still the one that takes writes, as far as that can be found out.
     pub(super) async fn is_still(&self, server: &RedisServer) -> bool {
-        match self.candidates().await {
-            Ok(candidates) => candidates.contains(server),
+        match timeout(self.config.connect_timeout, self.candidates()).await {
+            Ok(Ok(candidates)) => candidates.contains(server),
             // Who knows the master may be gone while the master is well.
-            Err(_) => true,
+            Ok(Err(_)) | Err(_) => true,
         }
     }
 
@@ -86,9 +88,10 @@ impl Link {
         let mut failure = None;
         for server in self.candidates().await? {
             match self.master(&server).await {
-                Ok(connection) => {
+                Ok(mut connection) => {
+                    let run = introduce(&mut connection, &server).await;
                     let number = uuid::Uuid::new_v4().as_u64_pair().0;
-                    return Ok(Live { connection, server, number });
+                    return Ok(Live { connection, server, run, number });
                 }
                 Err(error) => failure = Some(error),
             }
@@ -231,6 +234,11 @@ impl Live {
         answer.map_err(|error| read_failed(&error, &self.server.to_string()))
     }
 
+    /// Names this run of the server: another run may have lost what the earlier one had.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
     /// The same connection, for something that takes long.
     pub(super) fn patient(mut self, answer_timeout: Duration) -> Self {
         self.connection.set_response_timeout(answer_timeout);
@@ -250,6 +258,20 @@ pub(super) async fn within<T>(
     }
 }
 
+/// Asks the server which run of it this is, and warns of a server that throws away what it should keep.
+async fn introduce(connection: &mut MultiplexedConnection, server: &RedisServer) -> Arc<str> {
+    // Some users may not ask for this; all works without it but what guards against a failover that lost writes.
+    let info: String = redis::cmd("INFO").query_async(connection).await.unwrap_or_default();
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    if let Some(policy) = field("maxmemory_policy").filter(|policy| policy.starts_with("allkeys")) {
+        log::warn!(
+            "store: {server} may throw flags away when its memory is full: set maxmemory-policy to noeviction, it is \
+             {policy}"
+        );
+    }
+    field("run_id").unwrap_or_default().into()
+}
+
 /// The master of a slot, from one entry of `CLUSTER SLOTS`: first slot, last slot, master, replicas.
 fn owner_of(slot: u16, range: &Value, asked: &RedisServer) -> Option<RedisServer> {
     let Value::Array(parts) = range else { return None };
@@ -258,11 +280,9 @@ fn owner_of(slot: u16, range: &Value, asked: &RedisServer) -> Option<RedisServer
         return None;
     }
     let [host, Value::Int(port), ..] = &master[..] else { return None };
-    let host = match host {
-        Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
-        // A node that does not know its own address leaves it out.
-        _ => asked.host.clone(),
-    };
+    let known = if let Value::BulkString(host) = host { String::from_utf8(host.clone()).ok()? } else { String::new() };
+    // A node that does not know its own address leaves it out.
+    let host = if known.is_empty() { asked.host.clone() } else { known };
     Some(RedisServer { host, port: u16::try_from(*port).ok()? })
 }
 

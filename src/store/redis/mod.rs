@@ -36,8 +36,8 @@ use super::{
     AuditEntry, Contents, Expected, Found, Gateway, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
 };
 
-/// What something else wrote is looked for at most this often, and never so often that it takes more than a tenth of
-/// the time.
+/// What something else wrote is looked for at most this often, by all gateways together, and never so often that it takes
+/// more than a tenth of the time.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a reseed may take: it is one step, for however many documents.
@@ -46,9 +46,9 @@ const RESEED_WITHIN: Duration = Duration::from_secs(30);
 /// Documents in a Redis that other gateways, and the service that was there before, use too.
 pub struct RedisStore {
     link: Arc<Link>,
-    names: Names,
-    scripts: Scripts,
-    reconcile: Mutex<Reconcile>,
+    names: Arc<Names>,
+    scripts: Arc<Scripts>,
+    reconcile: Arc<Mutex<Reconcile>>,
     reconcile_every: Duration,
 }
 
@@ -58,15 +58,16 @@ impl RedisStore {
     pub fn new(config: config::Redis) -> Self {
         let names = Names::new(&config.key_prefix);
         Self {
-            scripts: Scripts::new(&names),
+            scripts: Arc::new(Scripts::new(&names)),
             link: Arc::new(Link::new(config, names.index())),
-            names,
-            reconcile: Mutex::default(),
+            names: Arc::new(names),
+            reconcile: Arc::default(),
             reconcile_every: RECONCILE_EVERY,
         }
     }
 
-    /// Looks for what something else wrote at most this often; zero: whenever the revision is asked for.
+    /// Looks for what something else wrote at most this often; zero: whenever the revision is asked for, and the answer
+    /// waits for it.
     #[must_use]
     pub fn reconcile_every(self, every: Duration) -> Self {
         Self { reconcile_every: every, ..self }
@@ -84,14 +85,32 @@ impl RedisStore {
     }
 
     async fn read_revision(&self, live: &mut Live) -> Result<WorldRevision, StoreError> {
-        let mut reconcile = self.reconcile.lock().await;
-        reconcile.pass(live, &self.scripts, &self.names, self.reconcile_every).await?;
+        if self.reconcile_every.is_zero() {
+            let mut reconcile = self.reconcile.lock().await;
+            reconcile.pass(live, &self.scripts, &self.names).await?;
+        } else {
+            self.reconcile(live.clone());
+        }
         reading::revision(live, &self.scripts).await
+    }
+
+    /// Looks for what something else wrote, aside: who asks for the revision waits for nothing, and learns of what is
+    /// found by its hints.
+    fn reconcile(&self, mut live: Live) {
+        let Ok(mut reconcile) = self.reconcile.clone().try_lock_owned() else { return };
+        let (link, names, scripts) = (self.link.clone(), self.names.clone(), self.scripts.clone());
+        let every = self.reconcile_every;
+        tokio::spawn(async move {
+            let passed = reconcile.pass_in_turn(&mut live, &scripts, &names, every).await;
+            if let Err(error) = link.keep(&live, passed).await {
+                log::debug!("store: what others wrote was not looked for to the end: {error}");
+            }
+        });
     }
 
     async fn write_one(&self, live: &mut Live, write: Write) -> Result<Written, StoreError> {
         let name = names::name(&write.document);
-        let mut call = self.scripts.write(&self.names.key(&name), &write.at.to_string());
+        let mut call = self.scripts.write(live, &self.names.key(&name), &write.at.to_string());
         call.arg(&name).arg(match write.expected {
             Expected::Absent => "absent".to_owned(),
             Expected::Present => "present".to_owned(),
@@ -161,7 +180,7 @@ impl Store for RedisStore {
         at: Timestamp,
     ) -> Result<WorldRevision, StoreError> {
         let mut live = self.link.live().await?.patient(RESEED_WITHIN);
-        let mut call = self.scripts.reseed(expected, &at.to_string());
+        let mut call = self.scripts.reseed(&live, expected, &at.to_string());
         call.arg(actor).arg(without_zone(at));
         // One that is named twice is written once.
         let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();

@@ -17,9 +17,10 @@ impl Names {
         &self.prefix
     }
 
-    /// The world's revision, the index, the audit log and the size of its texts: in the order that scripts take them.
-    pub(super) fn control(&self) -> [String; 4] {
-        ["revision", "index", "audit", "audit_bytes"].map(|name| self.own(name))
+    /// The world's revision, the index, the audit log, the size of its texts and the run of the server that wrote last:
+    /// in the order that scripts take them.
+    pub(super) fn control(&self) -> [String; 5] {
+        ["revision", "index", "audit", "audit_bytes", "run"].map(|name| self.own(name))
     }
 
     pub(super) fn index(&self) -> String {
@@ -32,6 +33,11 @@ impl Names {
 
     pub(super) fn channel(&self) -> String {
         self.own("changes")
+    }
+
+    /// There while somebody looks for what others wrote, and some time after.
+    pub(super) fn reconciled(&self) -> String {
+        self.own("reconciled")
     }
 
     pub(super) fn gateways(&self) -> String {

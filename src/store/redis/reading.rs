@@ -123,7 +123,7 @@ pub(super) async fn read_keys(
     let mut rest = keys;
     while !rest.is_empty() {
         let chunk = &rest[..rest.len().min(CHUNK)];
-        let (_, _, done, documents): Answer = live.script(&scripts.read(Wanted::Texts, chunk)).await?;
+        let (_, _, done, documents): Answer = live.script(&scripts.read(live, Wanted::Texts, chunk)).await?;
         for (key, answer) in chunk.iter().zip(documents) {
             let document = key.strip_prefix(names.prefix()).and_then(names::document);
             if let Some((document, (state, revision, text))) = document.zip(answer) {
@@ -139,7 +139,7 @@ pub(super) async fn read_keys(
 
 /// The revision of the whole.
 pub(super) async fn revision(live: &mut Live, scripts: &Scripts) -> Result<WorldRevision, StoreError> {
-    let (epoch, number, _, _): Answer = live.script(&scripts.read(Wanted::Texts, &[])).await?;
+    let (epoch, number, _, _): Answer = live.script(&scripts.read(live, Wanted::Texts, &[])).await?;
     Ok(WorldRevision { epoch: epoch.into(), number })
 }
 

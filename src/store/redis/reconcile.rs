@@ -7,9 +7,12 @@ use crate::{clock, model::DocumentKind, store::StoreError};
 use super::{
     connection::Live,
     names::Names,
-    reading::{CHUNK, SCAN_STEP, scan},
+    reading::{SCAN_STEP, scan},
     scripts::{Scripts, Wanted},
 };
+
+/// How many documents are looked at in one step, for which everything else waits: about a millisecond.
+const STEP: usize = 100;
 
 /// A pass ends after this and goes on the next time where it ended.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -24,32 +27,35 @@ pub(super) struct Reconcile {
     documents: [u64; DocumentKind::ALL.len()],
     /// The scan of the index.
     index: u64,
-    /// Not before then.
-    next_at: Option<Instant>,
 }
 
 impl Reconcile {
-    /// Looks through what is stored and adopts what something else did, if it is time for that.
-    pub(super) async fn pass(
+    /// Looks through what is stored and adopts what something else did.
+    pub(super) async fn pass(&mut self, live: &mut Live, scripts: &Scripts, names: &Names) -> Result<(), StoreError> {
+        let by = clock::monotonic() + LONGEST;
+        self.written(live, scripts, names, by).await?;
+        self.removed(live, scripts, names, by).await
+    }
+
+    /// The same, if it is this gateway's turn.
+    pub(super) async fn pass_in_turn(
         &mut self,
         live: &mut Live,
         scripts: &Scripts,
         names: &Names,
         every: Duration,
     ) -> Result<(), StoreError> {
-        let began = clock::monotonic();
-        if self.next_at.is_some_and(|at| began < at) {
+        if !take_turn(live, names, every).await? {
             return Ok(());
         }
-        let by = began + LONGEST;
-        self.written(live, scripts, names, by).await?;
-        self.removed(live, scripts, names, by).await?;
-        let ended = clock::monotonic();
-        let pause = match every.is_zero() {
-            true => Duration::ZERO,
-            false => every.max((ended - began) * SHARE),
-        };
-        self.next_at = Some(ended + pause);
+        let began = clock::monotonic();
+        self.pass(live, scripts, names).await?;
+        let pause = (clock::monotonic() - began) * SHARE;
+        if pause > every {
+            let mut command = redis::cmd("PEXPIRE");
+            command.arg(names.reconciled()).arg(pause.as_millis().to_string());
+            let _: redis::Value = live.command(&command).await?;
+        }
         Ok(())
     }
 
@@ -97,9 +103,18 @@ impl Reconcile {
     }
 }
 
+/// Whether it is this gateway's turn: of all that ask within `every`, only the first looks. What it finds, all others
+/// learn by its hints.
+async fn take_turn(live: &mut Live, names: &Names, every: Duration) -> Result<bool, StoreError> {
+    let mut command = redis::cmd("SET");
+    command.arg(names.reconciled()).arg(1).arg("NX").arg("PX").arg(every.as_millis().to_string());
+    let taken: Option<String> = live.command(&command).await?;
+    Ok(taken.is_some())
+}
+
 async fn settle(live: &mut Live, scripts: &Scripts, wanted: Wanted, keys: &[String]) -> Result<(), StoreError> {
-    for chunk in keys.chunks(CHUNK) {
-        let _: redis::Value = live.script(&scripts.read(wanted, chunk)).await?;
+    for chunk in keys.chunks(STEP) {
+        let _: redis::Value = live.script(&scripts.read(live, wanted, chunk)).await?;
     }
     Ok(())
 }

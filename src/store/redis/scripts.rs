@@ -9,11 +9,11 @@ use crate::{
     store::commit::{AUDIT_BYTES, AUDIT_ENTRIES},
 };
 
-use super::names::Names;
+use super::{connection::Live, names::Names};
 
 /// All scripts, and the keys that they begin with.
 pub(super) struct Scripts {
-    control: [String; 4],
+    control: [String; 5],
     prefix: String,
     channel: String,
     read: Script,
@@ -50,8 +50,8 @@ impl Scripts {
     }
 
     /// Reads documents by their keys; with none, the revision of the whole.
-    pub(super) fn read<'s>(&'s self, wanted: Wanted, keys: &[String]) -> ScriptInvocation<'s> {
-        let mut call = self.begin(&self.read, &clock::now().to_string());
+    pub(super) fn read<'s>(&'s self, live: &Live, wanted: Wanted, keys: &[String]) -> ScriptInvocation<'s> {
+        let mut call = self.begin(&self.read, live, &clock::now().to_string());
         call.key(keys);
         call.arg(match wanted {
             Wanted::Texts => "texts",
@@ -62,20 +62,20 @@ impl Scripts {
     }
 
     /// Writes the document at `key`; its own arguments are still to come.
-    pub(super) fn write(&self, key: &str, at: &str) -> ScriptInvocation<'_> {
-        let mut call = self.begin(&self.write, at);
+    pub(super) fn write(&self, live: &Live, key: &str, at: &str) -> ScriptInvocation<'_> {
+        let mut call = self.begin(&self.write, live, at);
         call.key(key);
         call
     }
 
     /// Replaces everything; its documents are still to come.
-    pub(super) fn reseed(&self, expected: &WorldRevision, at: &str) -> ScriptInvocation<'_> {
-        let mut call = self.begin(&self.reseed, at);
+    pub(super) fn reseed(&self, live: &Live, expected: &WorldRevision, at: &str) -> ScriptInvocation<'_> {
+        let mut call = self.begin(&self.reseed, live, at);
         call.arg(expected.to_string()).arg(Uuid::new_v4().to_string());
         call
     }
 
-    fn begin<'s>(&'s self, script: &'s Script, at: &str) -> ScriptInvocation<'s> {
+    fn begin<'s>(&'s self, script: &'s Script, live: &Live, at: &str) -> ScriptInvocation<'s> {
         let mut call = script.prepare_invoke();
         call.key(&self.control);
         call.arg(&self.prefix)
@@ -84,7 +84,8 @@ impl Scripts {
             .arg(at)
             .arg(MAX_DOCUMENT_BYTES)
             .arg(AUDIT_ENTRIES)
-            .arg(AUDIT_BYTES);
+            .arg(AUDIT_BYTES)
+            .arg(live.run());
         call
     }
 }

@@ -1,9 +1,9 @@
--- Settles documents and reads them. ARGV: 8 what is wanted: `texts`, `check` (nothing but the settling) or `gone` (only
+-- Settles documents and reads them. ARGV: 9 what is wanted: `texts`, `check` (nothing but the settling) or `gone` (only
 -- what is not there is settled). Ends early rather than answer with more than a few MiB: the third number says how many
 -- documents were done.
-local wanted = ARGV[8]
+local wanted = ARGV[9]
 local documents, bytes, done = {}, 0, 0
-for at = 5, #KEYS do
+for at = 6, #KEYS do
   local name = string.sub(KEYS[at], #prefix + 1)
   if wanted == 'texts' then
     local found = settle(name)

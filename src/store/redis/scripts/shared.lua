@@ -1,9 +1,10 @@
 -- What all scripts begin with.
 --
--- KEYS: 1 the world's revision, 2 the index, 3 the audit log, 4 the size of its texts; then documents.
+-- KEYS: 1 the world's revision, 2 the index, 3 the audit log, 4 the size of its texts, 5 the run of the server that wrote
+--       last; then documents.
 -- ARGV: 1 the prefix of all keys, 2 the channel of hints, 3 an epoch for a store without a revision, 4 the time,
---       5 the longest document that is read, 6 the most audit entries, 7 the most bytes of their texts; then a script's
---       own.
+--       5 the longest document that is read, 6 the most audit entries, 7 the most bytes of their texts,
+--       8 the run of this server, if it is known; then a script's own.
 --
 -- The index holds for each document (`kind:key`) its revision and a print of its text, as they were after the last
 -- write or adoption. Where the print is another one, something else wrote the document.
@@ -11,7 +12,11 @@
 local prefix, channel = ARGV[1], ARGV[2]
 local longest, most_entries, most_bytes = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local EXTERNAL = 'external'
+-- More than the writes that a failover can lose.
+local LEAP = 1000000
 local epoch, number
+-- The run of the server that wrote last.
+local run
 -- Whether hints wait for the end of the script.
 local quiet = false
 
@@ -27,6 +32,7 @@ local function open()
   redis.call('HLEN', KEYS[2])
   redis.call('XLEN', KEYS[3])
   redis.call('GET', KEYS[4])
+  run = redis.call('GET', KEYS[5])
   if not text then
     redis.call('DEL', KEYS[2])
     epoch, number = ARGV[3], 0
@@ -69,10 +75,24 @@ local function trim(size)
   redis.call('SET', KEYS[4], int(math.max(bytes, 0)))
 end
 
--- Numbers a change, enters it into the audit log and hints at it.
-local function record(name, action, actor, before, after)
+-- The next revision of the world. Another run of the server (a replica that was promoted, a restart) may have lost the
+-- last writes of the run before: if it numbered on from what it has, who saw the lost writes would take new ones for
+-- those. So the first write of each run leaps over all numbers that can have been lost.
+local function advance()
+  if ARGV[8] ~= '' and run ~= ARGV[8] then
+    if run then
+      number = number + LEAP
+    end
+    run = ARGV[8]
+    redis.call('SET', KEYS[5], run)
+  end
   number = number + 1
   redis.call('SET', KEYS[1], epoch .. ':' .. int(number))
+end
+
+-- Numbers a change, enters it into the audit log and hints at it.
+local function record(name, action, actor, before, after)
+  advance()
   local kind, key = string.match(name, '^([^:]*):(.*)$')
   local size = #(before or '') + #(after or '')
   local entry = {
@@ -131,16 +151,16 @@ local function index(name, found)
 end
 
 -- A document as it is stored: its state (`text`; or `long`, `type`, `bare`, of which only a detail is read), its
--- revision and the print of its text. Nil: there is none.
+-- revision and the print of its text. Nil: there is none. Then what the index has of it: revision and print.
 local function look(name)
   local key = prefix .. name
   local kind = redis.call('TYPE', key)['ok']
+  local known, print = indexed(name)
   if kind == 'none' then
-    return nil
+    return nil, known, print
   end
-  local known = indexed(name)
   if kind ~= 'hash' then
-    return { state = 'type', detail = kind, print = 'type:' .. kind, revision = known or 0 }
+    return { state = 'type', detail = kind, print = 'type:' .. kind, revision = known or 0 }, known, print
   end
   local stored = redis.call('HGET', key, 'revision')
   -- Beyond 2^53 numbers are not whole any more.
@@ -149,7 +169,7 @@ local function look(name)
   local length = redis.call('HSTRLEN', key, 'config')
   if length > longest then
     found.state, found.detail, found.print = 'long', int(length), 'long:' .. int(length)
-    return found
+    return found, known, print
   end
   local text = redis.call('HGET', key, 'config')
   if text then
@@ -157,15 +177,14 @@ local function look(name)
   else
     found.state, found.detail, found.print = 'bare', '', 'bare'
   end
-  return found
+  return found, known, print
 end
 
 -- Looks at a document, and adopts what something else did to it: numbered, audited and hinted at like a write.
 local function settle(name)
-  local found = look(name)
-  local revision, print = indexed(name)
+  local found, revision, print = look(name)
   if not found then
-    if print then
+    if revision then
       redis.call('HDEL', KEYS[2], name)
       record(name, 'deleted', EXTERNAL, nil, nil)
     end
@@ -212,7 +231,7 @@ local function put(name, found, text, actor, created_at)
   redis.call('HSETNX', key, 'created_at', created_at)
   redis.call('HSETNX', key, 'evaluation_count', '0')
   tag_sets('SADD', name, text)
-  index(name, look(name))
+  index(name, (look(name)))
   record(name, action, actor, before, text)
   return revision
 end

@@ -1,6 +1,6 @@
--- One write: compare, then set. ARGV: 8 document, 9 expected (`absent`, `present`, `any` or a revision), 10 what to do
--- (`put` or `remove`), 11 the text, 12 who, 13 when as the service before wrote it.
-local name, expected = ARGV[8], ARGV[9]
+-- One write: compare, then set. ARGV: 9 document, 10 expected (`absent`, `present`, `any` or a revision), 11 what to do
+-- (`put` or `remove`), 12 the text, 13 who, 14 when as the service before wrote it.
+local name, expected = ARGV[9], ARGV[10]
 local found = settle(name)
 
 local holds
@@ -15,10 +15,10 @@ else
 end
 
 local revision
-if holds and ARGV[10] == 'put' then
-  revision = put(name, found, ARGV[11], ARGV[12], ARGV[13])
+if holds and ARGV[11] == 'put' then
+  revision = put(name, found, ARGV[12], ARGV[13], ARGV[14])
 elseif holds and found then
-  revision = remove(name, found, ARGV[12])
+  revision = remove(name, found, ARGV[13])
 else
   return { 'conflict', found and found.revision or -1, epoch, number }
 end
