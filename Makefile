@@ -1,9 +1,9 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run bench test lint ci
+.PHONY: help setup demo run bench test lint lint-deploy ci
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## install what building and testing needs
 	@scripts/setup build test
@@ -23,5 +23,8 @@ test: setup ## run all tests
 lint: setup ## check format and lints
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+lint-deploy: ## check what is in deploy/
+	@deploy/lint
 
 ci: lint test ## what continuous integration runs
