@@ -18,10 +18,10 @@ pub(super) fn status(remote: &Remote, as_json: bool) -> Result<()> {
     say(&format!("store     {}", store(&gateways, &diagnostics["store"])))?;
     say(&format!("faults    {} (see /diagnostics)", diagnostics["documents"].as_array().map_or(0, Vec::len)))?;
     say("")?;
-    match gateways["gateways"] {
-        Value::Null => say("the gateways are not known while the store does not answer"),
-        _ => say(&table(&gateways["gateways"])),
+    if gateways.is_null() {
+        return say("the gateways are not known while the store does not answer");
     }
+    say(&table(&gateways["gateways"]))
 }
 
 /// Writes what a gateway serves back into the store.
@@ -40,10 +40,7 @@ fn store(gateways: &Value, sync: &Value) -> String {
         (true, _) => "up".to_owned(),
         (false, _) => format!("DOWN since {}: {}", text(&sync["stale_since"]), text(&sync["last_error"])),
     };
-    match &gateways["revision"] {
-        Value::Null => state,
-        revision => format!("{state} at {}", text(revision)),
-    }
+    format!("{state} at {}", text(&gateways["revision"]))
 }
 
 fn table(gateways: &Value) -> String {

@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener as StdListener},
-    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -138,9 +137,9 @@ impl Gateway {
         tokio::task::spawn_blocking(move || process.wait().unwrap()).await.unwrap();
     }
 
-    /// Its folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Whether its backup was written.
+    pub(crate) fn has_backup(&self) -> bool {
+        self.folder.path().join("backup.json").exists()
     }
 
     /// Its resident memory, in MiB.

@@ -1,16 +1,9 @@
 //! Several gateways of the real binary over one real Redis.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "../support/replicas.rs"]
-mod replicas;
-#[path = "../redis/server.rs"]
-mod server;
-
 use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
-use self::{
+use crate::{
     replicas::{Gateway, Load, until, upstream},
     server::Server,
 };
