@@ -9,6 +9,7 @@ mod access;
 mod cluster;
 mod contract;
 mod following;
+mod gateways;
 mod losses;
 mod others;
 mod poison;
