@@ -23,7 +23,7 @@ struct Url<'t> {
     tls: bool,
     username: Option<String>,
     password: Option<Secret>,
-    database: u8,
+    database: u32,
 }
 
 impl Checker<'_> {
@@ -181,7 +181,7 @@ fn read_url<'t>(info: &ConnectionInfo, at: &'t At) -> Option<Url<'t>> {
         tls,
         username: settings.username().map(str::to_owned),
         password: settings.password().map(Secret::new),
-        database: u8::try_from(settings.db()).ok()?,
+        database: u32::try_from(settings.db()).ok()?,
     })
 }
 

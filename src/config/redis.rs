@@ -16,7 +16,7 @@ pub struct Redis {
     /// Who logs in.
     pub login: Login,
     /// The number of the database; 0 in a cluster.
-    pub database: u8,
+    pub database: u32,
     /// Stands in front of all keys and of the channel.
     pub key_prefix: String,
     /// For a connection to be there. Default 1 s.

@@ -166,7 +166,7 @@ impl Link {
         &self,
         server: &RedisServer,
         login: &Login,
-        database: u8,
+        database: u32,
     ) -> Result<MultiplexedConnection, StoreError> {
         let client = self.client_for(server, login, database).await?;
         let config = AsyncConnectionConfig::new()
@@ -176,7 +176,7 @@ impl Link {
         opening.await.map_err(|error| read_failed(&error, &format!("{server} cannot be connected to")))
     }
 
-    async fn client_for(&self, server: &RedisServer, login: &Login, database: u8) -> Result<Client, StoreError> {
+    async fn client_for(&self, server: &RedisServer, login: &Login, database: u32) -> Result<Client, StoreError> {
         let info = self.connection_info(server, login, database).await?;
         let client = match &self.config.ca {
             Some(path) if self.config.tls => {
@@ -192,7 +192,7 @@ impl Link {
         &self,
         server: &RedisServer,
         login: &Login,
-        database: u8,
+        database: u32,
     ) -> Result<ConnectionInfo, StoreError> {
         let RedisServer { host, port } = server.clone();
         let address = match self.config.tls {

@@ -114,13 +114,16 @@ local function record(name, action, actor, before, after)
   end
 end
 
+-- More tags than this are left out: each is a set of its own, and everything waits while they are written.
+local MOST_TAGS = 100
+
 -- The tags that a document's text names; none when it cannot be read.
 local function tags_of(text)
   local tags = {}
   local read, document = pcall(cjson.decode, text)
   if read and type(document) == 'table' and type(document.tags) == 'table' then
     for _, tag in ipairs(document.tags) do
-      if type(tag) == 'string' then
+      if type(tag) == 'string' and #tags < MOST_TAGS then
         tags[#tags + 1] = tag
       end
     end
