@@ -118,7 +118,6 @@ fn what_a_later_version_will_know_is_told_so() {
         ("mirror = {}\n", "13:1", "`mirror` in routes[0]"),
         ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
-        ("[store]\nready_stale_after = \"1m\"\n", "14:1", "`ready_stale_after` in store"),
         ("[admin]\ntokens = []\n", "14:1", "`tokens` in admin"),
         ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
         ("[tracing]\n", "13:2", "`tracing`"),

@@ -154,6 +154,22 @@ async fn without_redis_a_gateway_starts_from_its_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_redis_and_without_a_backup_a_gateway_waits() {
+    let mut world = World::start(1).await;
+    world.gateways[0].set_canary(100, "?wait=all").await;
+    world.gateways[0].kill();
+    world.gateways[0].lose_backup();
+    world.redis.kill();
+    world.gateways[0].resume().await;
+    assert_eq!(world.gateways[0].ask("GET", "/readyz", None).await.0, 503);
+    assert_eq!(world.reached().await, all("stable", 1), "a flag that is not known sends nobody anywhere");
+    world.redis.resume();
+    let gateway = &world.gateways[0];
+    until("it is ready", async || gateway.ask("GET", "/readyz", None).await.0 == 200).await;
+    assert_eq!(world.reached().await, all("canary", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_of_a_user_decides_at_every_gateway() {
     let world = World::start(2).await;
     let rule = json!({ "attribute": "plan", "operator": "equals", "value": "pro" });

@@ -137,6 +137,11 @@ impl Gateway {
         tokio::task::spawn_blocking(move || process.wait().unwrap()).await.unwrap();
     }
 
+    /// Removes its backup.
+    pub(crate) fn lose_backup(&self) {
+        fs::remove_file(self.folder.path().join("backup.json")).unwrap();
+    }
+
     /// Whether its backup was written.
     pub(crate) fn has_backup(&self) -> bool {
         self.folder.path().join("backup.json").exists()
