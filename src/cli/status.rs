@@ -32,11 +32,13 @@ pub(super) fn reseed(remote: &Remote) -> Result<()> {
 
 fn store(gateways: &Value, sync: &Value) -> String {
     let state = match (sync["store_up"] == true, &sync["alarm"]) {
-        (_, alarm) if !alarm.is_null() => format!(
-            "REFUSED: {} at {}; `flaggate store reseed` writes back what is served",
-            text(&alarm["because"]),
-            text(&alarm["found"]["number"])
-        ),
+        (_, alarm) if !alarm.is_null() => {
+            return format!(
+                "REFUSED: {} at {}; `flaggate store reseed` writes back what is served",
+                text(&alarm["because"]),
+                text(&gateways["revision"])
+            );
+        }
         (true, _) => "up".to_owned(),
         (false, _) => format!("DOWN since {}: {}", text(&sync["stale_since"]), text(&sync["last_error"])),
     };
