@@ -11,6 +11,7 @@ use crate::{
         form::{Form, Kind},
         refusal::Refusal,
     },
+    eval::FlagIndex,
     model::Context,
 };
 
@@ -31,8 +32,11 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
         keys.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let wanted = if named.is_empty() { snapshot.keys().collect() } else { named };
     let answers = |context: Context<'_>| {
-        let mut evaluator = snapshot.evaluator(context);
-        let mut answer = |key: &str| match snapshot.flag(key).and_then(|flag| evaluator.evaluate(flag)) {
+        let flags: Vec<FlagIndex> = wanted.iter().filter_map(|key| snapshot.flag(key)).collect();
+        let mut evaluated = Vec::with_capacity(flags.len());
+        snapshot.evaluator(context).evaluate_all(&flags, |_, evaluation| evaluated.extend(evaluation));
+        let mut evaluated = evaluated.into_iter();
+        let mut answer = |key: &str| match snapshot.flag(key).and_then(|_| evaluated.next()) {
             Some(evaluation) => {
                 json!({ "value": evaluation.value(), "variation": evaluation.variation(), "reason": evaluation.reason })
             }
