@@ -54,7 +54,7 @@ impl Bench {
 async fn lost_hints_are_made_good_by_comparing() {
     let bench = Bench::start(None).await;
     bench.following.until("up", |status| status.store_up).await;
-    bench.proxy.become_of(Fault::NoHints);
+    bench.proxy.become_of(Fault::LoseHints(1));
     for round in 0..5 {
         bench.follows(&format!("f{round}")).await;
     }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    replicas::{Gateway, Load, until, upstream},
+    proxy::{Fault, Proxy},
+    replicas::{Gateway, Load, PATIENCE, until, upstream},
+    sentinel::Watched,
     server::Server,
 };
 
@@ -65,12 +67,16 @@ async fn filled(flags: usize) -> (Server, Arc<RedisStore>) {
     (redis, store)
 }
 
-async fn gateways(redis: &Server, count: usize) -> Vec<Gateway> {
+async fn gateways(port: u16, count: usize) -> Vec<Gateway> {
+    gateways_of(&format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\""), count).await
+}
+
+/// Gateways with this section `[store]`, all of which have loaded it.
+async fn gateways_of(store: &str, count: usize) -> Vec<Gateway> {
     let upstreams = [upstream("stable").await, upstream("canary").await];
     let mut gateways = Vec::new();
     for _ in 0..count {
-        let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", redis.port);
-        let gateway = Gateway::start(upstreams, &store, "").await;
+        let gateway = Gateway::start(upstreams, store, "").await;
         gateway
             .until_store("the store is loaded", |store| store["store_up"] == true && !store["applied"].is_null())
             .await;
@@ -91,7 +97,7 @@ fn quantile(sorted: &[f64], quantile: f64) -> f64 {
 async fn a_change_reaches_every_gateway() {
     let (flags, rounds) = if full() { (10_000, 300) } else { (500, 20) };
     let (redis, _store) = filled(flags).await;
-    let gateways = gateways(&redis, 3).await;
+    let gateways = gateways(redis.port, 3).await;
     let mut clients: Vec<_> = gateways.iter().map(Gateway::client).collect();
     let (mut after_answer, mut after_send) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -130,7 +136,7 @@ async fn a_change_reaches_every_gateway() {
 async fn a_storm_of_writes_ends_at_its_last_state() {
     let (seconds, rate) = if full() { (60, 1_000) } else { (2, 300) };
     let (redis, store) = filled(1_000).await;
-    let gateways = gateways(&redis, 2).await;
+    let gateways = gateways(redis.port, 2).await;
     let calm = Load::start(&gateways, 2, Duration::from_millis(5));
     sleep(Duration::from_secs(if full() { 10 } else { 1 })).await;
     let calm = calm.end().await;
@@ -170,7 +176,7 @@ async fn redis_is_gone_for_long() {
     let mut redis = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = RedisStore::new(redis.config());
     store.write(put("canary", &canary(50))).await.unwrap();
-    let gateways = gateways(&redis, 2).await;
+    let gateways = gateways(redis.port, 2).await;
     let load = Load::start(&gateways, 4, Duration::from_millis(2));
     redis.kill();
     let killed = clock::monotonic();
@@ -202,7 +208,7 @@ async fn redis_is_gone_for_long() {
 async fn a_gateway_starts_with_many_flags() {
     let flags = if full() { 10_000 } else { 1_000 };
     let (mut redis, _store) = filled(flags).await;
-    let mut gateways = gateways(&redis, 1).await;
+    let mut gateways = gateways(redis.port, 1).await;
     let gateway = &mut gateways[0];
     until("the backup is written", async || gateway.has_backup()).await;
     let memory = gateway.memory_mib();
@@ -229,4 +235,72 @@ async fn a_gateway_starts_with_many_flags() {
     );
     assert_eq!(ready, 200);
     assert!(memory < 400.0, "{memory}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_are_lost() {
+    let (some, all) = if full() { (100, 10) } else { (10, 1) };
+    let (redis, store) = filled(100).await;
+    let proxy = Proxy::start(redis.port).await;
+    let gateways = gateways(proxy.port(), 1).await;
+    for (every, rounds, what) in [(10, some, "every tenth hint is lost"), (1, all, "all hints are lost")] {
+        proxy.become_of(Fault::LoseHints(every));
+        let mut took = Vec::new();
+        for round in 0..rounds {
+            let mut last = 0;
+            // The last of ten is the one that is lost.
+            for number in 0..every {
+                let (key, flag) = typical((round * every + number) % 100);
+                last = store.write(put(&key, &flag)).await.unwrap().world.number;
+            }
+            let written = clock::monotonic();
+            until("the writes are served", async || applied(&gateways[0]).await >= last).await;
+            took.push(written.elapsed().as_secs_f64() * 1000.0);
+        }
+        took.sort_by(f64::total_cmp);
+        let (middle, most) = (quantile(&took, 0.5), took[took.len() - 1]);
+        row(&format!("{what}, {rounds} times: write → served"), &format!("p50 {middle:.0} ms, max {most:.0} ms"));
+        assert!(most < 15_000.0, "{most}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masters_fail_over() {
+    let rounds = if full() { 20 } else { 2 };
+    let mut watched = Watched::start();
+    let store = RedisStore::new(watched.config());
+    store.write(put("canary", &canary(50))).await.unwrap();
+    let gateways = gateways_of(&watched.section(), 2).await;
+    let load = Load::start(&gateways, 2, Duration::from_millis(2));
+    let mut took = Vec::new();
+    for round in 0..rounds {
+        let (master, replica) = if round % 2 == 0 { (0, 1) } else { (1, 0) };
+        let revision = watched.servers[master].ask(&["GET", "flaggate:revision"]);
+        watched.servers[replica].wait_until(|replica| replica.ask(&["GET", "flaggate:revision"]) == revision);
+        watched.servers[master].kill();
+        let killed = clock::monotonic();
+        let last = loop {
+            if let Ok(written) = store.write(put("canary", &canary(50))).await {
+                break written.world.number;
+            }
+            assert!(killed.elapsed() < PATIENCE, "round {round}: nobody takes writes");
+            sleep(Duration::from_millis(10)).await;
+        };
+        for gateway in &gateways {
+            until("both follow the new master", async || applied(gateway).await >= last).await;
+        }
+        took.push(killed.elapsed().as_secs_f64());
+        watched.servers[master].resume();
+        let port = watched.servers[replica].port.to_string();
+        watched.servers[master].ask(&["REPLICAOF", "127.0.0.1", &port]);
+        watched.until_settled(replica);
+    }
+    let asked = load.end().await;
+    took.sort_by(f64::total_cmp);
+    row(
+        &format!("{rounds} failovers by sentinels under load: master killed → a write is served by both"),
+        &format!("p50 {:.1} s, max {:.1} s", quantile(&took, 0.5), took[took.len() - 1]),
+    );
+    row("requests meanwhile", &format!("{}, {} failed, {} flipped", asked.micros.len(), asked.failed, asked.flipped));
+    assert_eq!((asked.failed, asked.flipped), (0, 0));
 }

@@ -24,8 +24,8 @@ pub(crate) enum Fault {
     Delay(Duration),
     /// Everything vanishes and connections stay open, as with a cable that is pulled.
     HalfOpen,
-    /// Hints from the server vanish; everything else passes.
-    NoHints,
+    /// Every so many hints from the server one vanishes, with 1 all of them; everything else passes.
+    LoseHints(usize),
     /// New connections are closed, old ones too.
     Refuse,
     /// Each direction of a connection ends after this many bytes from now on.
@@ -54,6 +54,10 @@ impl Proxy {
             }
         });
         Self { port, way, taken }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn config(&self) -> Redis {
@@ -94,7 +98,7 @@ async fn pump(
     of_server: bool,
 ) {
     let mut buffer = vec![0; 64 << 10];
-    let mut passed = 0;
+    let (mut passed, mut hints) = (0, 0_usize);
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read.unwrap_or(0),
@@ -114,13 +118,18 @@ async fn pump(
         let (now, _) = *way.borrow();
         match now {
             Fault::HalfOpen => continue,
-            Fault::NoHints if of_server && is_hint(piece) => continue,
+            Fault::LoseHints(every) if of_server && is_hint(piece) => {
+                hints += 1;
+                if hints.is_multiple_of(every) {
+                    continue;
+                }
+            }
             Fault::Delay(wait) => sleep(wait).await,
             Fault::CutAfter(limit) => {
                 piece = &piece[..piece.len().min(limit.saturating_sub(passed))];
                 passed += piece.len();
             }
-            Fault::None | Fault::NoHints | Fault::Refuse => {}
+            Fault::None | Fault::LoseHints(_) | Fault::Refuse => {}
         }
         if piece.is_empty() || to.write_all(piece).await.is_err() {
             return;

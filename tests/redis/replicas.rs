@@ -91,8 +91,20 @@ impl Gateway {
     /// of the configuration, to which a backup is added; `more` is the rest.
     pub(crate) async fn start(upstreams: [SocketAddr; 2], store: &str, more: &str) -> Self {
         let mut gateway = Self { address: free(), admin: free(), folder: tempfile::tempdir().unwrap(), process: None };
-        let [stable, canary] = upstreams;
-        let (address, admin, backup) = (gateway.address, gateway.admin, gateway.folder.path().join("backup.json"));
+        // Between the choice of a port and its use somebody else may take it.
+        for _ in 0..10 {
+            gateway.configure(upstreams, store, more);
+            if gateway.run().await {
+                return gateway;
+            }
+            (gateway.address, gateway.admin) = (free(), free());
+        }
+        let log = fs::read_to_string(gateway.folder.path().join("log")).unwrap();
+        panic!("the gateway does not start: {log}");
+    }
+
+    fn configure(&self, [stable, canary]: [SocketAddr; 2], store: &str, more: &str) {
+        let (address, admin, backup) = (self.address, self.admin, self.folder.path().join("backup.json"));
         let text = format!(
             "{more}\n[[listeners]]\nname = \"web\"\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n\
              [store]\n{store}\nbackup = {backup:?}\n[access_log]\nenabled = false\n\
@@ -101,24 +113,39 @@ impl Gateway {
              [upstreams.canary]\nendpoints = [{{ address = \"{canary}\" }}]\n\
              [[routes]]\nname = \"shop\"\nupstream = \"stable\"\ncanary = {{ flag = \"canary\", upstream = \"canary\" }}\n"
         );
-        fs::write(gateway.folder.path().join("flaggate.toml"), text).unwrap();
-        gateway.resume().await;
-        gateway
+        fs::write(self.folder.path().join("flaggate.toml"), text).unwrap();
     }
 
     /// Starts it again, with its configuration and backup; gives the time until it listens.
     pub(crate) async fn resume(&mut self) -> Duration {
-        let log = fs::File::create(self.folder.path().join("log")).unwrap();
         let began = clock::monotonic();
+        assert!(self.run().await, "the gateway does not start again");
+        clock::monotonic() - began
+    }
+
+    /// Starts the process and waits until it listens; `false`: it ended.
+    async fn run(&mut self) -> bool {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
             .args(["run", "--config"])
             .arg(self.folder.path().join("flaggate.toml"))
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();
-        self.process = Some(process);
-        until("the gateway listens", async || TcpStream::connect(self.address).await.is_ok()).await;
-        clock::monotonic() - began
+        let process = self.process.insert(process);
+        let by = clock::monotonic() + PATIENCE;
+        while clock::monotonic() < by {
+            let listens =
+                TcpStream::connect(self.admin).await.is_ok() && TcpStream::connect(self.address).await.is_ok();
+            if process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if listens {
+                return true;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        false
     }
 
     /// Ends it at once, as a crash would.

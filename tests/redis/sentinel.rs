@@ -29,6 +29,29 @@ impl Watched {
         Self { servers: vec![master, replica], sentinels }
     }
 
+    /// Waits until all sentinels know `servers[master]` as the master, with its replica, and are ready for the next
+    /// failover.
+    pub(crate) fn until_settled(&self, master: usize) {
+        let port = self.servers[master].port.to_string();
+        for sentinel in &self.sentinels {
+            sentinel.wait_until(|sentinel| {
+                let address = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
+                let replicas = sentinel.ask(&["SENTINEL", "REPLICAS", NAME]);
+                address.ends_with(&port)
+                    && replicas.contains("master-link-status\nok")
+                    && !replicas.contains("s_down")
+                    && !replicas.contains("disconnected")
+            });
+        }
+    }
+
+    /// The section `[store]` of a gateway that asks these sentinels.
+    pub(crate) fn section(&self) -> String {
+        let urls: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("\"redis://127.0.0.1:{}\"", sentinel.port)).collect();
+        format!("kind = \"redis\"\nurls = [{}]\nsentinel = {{ master = \"{NAME}\" }}", urls.join(", "))
+    }
+
     pub(crate) fn config(&self) -> Redis {
         let server = |sentinel: &Server| RedisServer { host: "127.0.0.1".to_owned(), port: sentinel.port };
         let sentinels = self.sentinels.iter().map(server).collect();
