@@ -1,9 +1,9 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run bench test lint ci
+.PHONY: help setup demo demo-redis run bench measure-redis test lint lint-deploy ci
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: ## install what building and testing needs
 	@scripts/setup build test
@@ -11,11 +11,18 @@ setup: ## install what building and testing needs
 demo: setup ## build and run the demo: gateway on 8080, admin on 9090, five upstreams, simulated users
 	cargo run --locked --release -- demo --traffic
 
+demo-redis: setup ## build and run two gateways over one Redis: a change at one is served by both
+	cargo build --locked --release
+	@scripts/demo-redis $(or $(CARGO_TARGET_DIR),target)/release/flaggate
+
 run: setup ## build and run the gateway with config/flaggate.toml
 	cargo run --locked --release -- run
 
 bench: setup ## measure evaluation and compilation
 	cargo bench --locked --bench evaluation
+
+measure-redis: setup ## measure propagation, storms and losses over real Redis servers (about 15 minutes)
+	FLAGGATE_MEASURE=full cargo test --locked --release --test redis measured:: -- --nocapture --test-threads 1
 
 test: setup ## run all tests
 	cargo test --locked
@@ -23,5 +30,8 @@ test: setup ## run all tests
 lint: setup ## check format and lints
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+lint-deploy: ## check what is in deploy/
+	@deploy/lint
 
 ci: lint test ## what continuous integration runs

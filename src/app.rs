@@ -1,6 +1,6 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -21,8 +21,9 @@ use crate::{
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Parts},
+    profiles::{Profiles, Source},
     snapshot::SnapshotCell,
-    store::{self, Follower, SeedError, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty},
+    store::{self, Follower, ProfileStore, SeedError, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty},
     telemetry::{AccessLog, Metrics, access_log},
 };
 
@@ -31,6 +32,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the goodbye to reach the store.
+const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
@@ -70,14 +74,25 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store = store::open(&config.store)?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed))?;
+        let store::Opened { documents: store, profiles } = store::open(&config.store)?;
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
+        let profiles =
+            config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
-        let admin = Admin { store, cell: cell.clone(), sync, registry, named, drain: drain.clone() };
+        let admin = Admin {
+            store,
+            cell: cell.clone(),
+            sync,
+            profiles: profiles.clone(),
+            registry,
+            named,
+            drain: drain.clone(),
+            ready_stale_after: config.store.ready_stale_after,
+        };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
                 log::error!("admin: {error}");
@@ -86,7 +101,7 @@ impl App {
         log::info!("admin listens on {address}");
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
-        let parts = Parts { config, cell, metrics, access_log, drain };
+        let parts = Parts { config, cell, metrics, access_log, drain, profiles };
         Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
     }
 
@@ -122,17 +137,9 @@ impl Seed {
     }
 
     /// How many documents were written: none when the store is not empty.
-    async fn write(&self, store: &dyn Store) -> Result<usize> {
-        let documents: Vec<serde_json::Value> =
-            serde_json::from_str(&self.text).with_context(|| format!("{} is not a JSON array of flags", self.name))?;
-        match seed_if_empty(store, &documents, "seed", clock::now()).await {
-            // A gateway starts without its store; whether it is empty cannot be known then.
-            Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
-                log::warn!("store: not seeded: {error}");
-                Ok(0)
-            }
-            written => written.with_context(|| format!("failed to seed from {}", self.name)),
-        }
+    async fn write(&self, store: &dyn Store) -> Result<usize, SeedError> {
+        let documents: Vec<serde_json::Value> = serde_json::from_str(&self.text)?;
+        seed_if_empty(store, &documents, "seed", clock::now()).await
     }
 }
 
@@ -141,10 +148,16 @@ async fn follow_store(
     config: &Config,
     store: &Arc<dyn Store>,
     seed: Option<Seed>,
+    admin: SocketAddr,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if let Some(seed) = seed {
-        let written = seed.write(&**store).await?;
-        log::info!("store: seeded with {written} flags from {}", seed.name);
+        match seed.write(&**store).await {
+            Ok(written) => log::info!("store: seeded with {written} flags from {}", seed.name),
+            Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
+                log::warn!("store: not seeded from {}: {error}", seed.name);
+            }
+            Err(error) => return Err(error).with_context(|| format!("failed to seed from {}", seed.name)),
+        }
     }
     let (cell, publisher) = SnapshotCell::new();
     let options = SyncOptions {
@@ -155,6 +168,16 @@ async fn follow_store(
     let (follower, handle) = Follower::new(Arc::clone(store), publisher, options);
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
+    let gateway = store::Gateway {
+        id: uuid::Uuid::now_v7().to_string().into(),
+        name: config.server.name.clone(),
+        applied: None,
+        at: clock::now(),
+        admin: Some(admin.to_string()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let (store, stopped) = (Arc::clone(store), stop.clone().cancelled_owned());
+    let beating = tokio::spawn(store::give_signs_of_life(store, gateway, handle.subscribe(), stopped));
     if timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {
         log::warn!("store: no flags yet; every flag is unknown until it answers");
     }
@@ -162,19 +185,40 @@ async fn follow_store(
     for key in config.flags().filter(|key| snapshot.flag(key).is_none()) {
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
-    Ok((cell, handle, Following { stop, task }))
+    Ok((cell, handle, Following { stop, task, beating }))
+}
+
+/// Looks profiles up in their store, and forgets those that change there.
+fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> Profiles {
+    let from = Arc::clone(&store);
+    let source: Source = Box::new(move |user_id| {
+        let (store, user_id) = (Arc::clone(&from), user_id.to_owned());
+        Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
+    });
+    let profiles = Profiles::new(source, &config.profiles, metrics.profiles());
+    let cached = profiles.clone();
+    tokio::spawn(store::tell_changes(store, move |user_id| match user_id {
+        Some(user_id) => cached.forget(user_id),
+        None => cached.forget_all(),
+    }));
+    profiles
 }
 
 /// The sync while it runs.
 struct Following {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// The signs of life.
+    beating: JoinHandle<()>,
 }
 
 impl Following {
     /// Stops the sync, which writes what it has not yet written to the backup.
     async fn end(self) {
         self.stop.cancel();
+        if timeout(GOODBYE, self.beating).await.is_err() {
+            log::debug!("store: no time for a goodbye");
+        }
         match timeout(LAST_BACKUP, self.task).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log::error!("store: the sync ended early: {error}"),
@@ -194,7 +238,7 @@ fn serve(parts: Parts, signals: Signals) {
     for listener in &parts.config.listeners {
         log::info!("listener {:?} listens on {}", listener.name, listener.address);
     }
-    gateway::add_services(&mut server, parts);
+    gateway::add_services(&mut server, &parts);
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
 }
 

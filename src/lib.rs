@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `eval`, `snapshot`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
+//! (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
 //! run downwards only:
 //!
 //! ```text
@@ -21,6 +21,7 @@ pub mod drain;
 pub mod eval;
 pub mod gateway;
 pub mod model;
+pub mod profiles;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;

@@ -349,6 +349,27 @@ proptest! {
         prop_assert_eq!(evaluate(&snapshot, "good", &user, &attributes).0, json!(true));
     }
 
+    /// Many flags together give what each gives alone.
+    #[test]
+    fn together_as_alone(documents in prop::collection::vec(document("f"), 1..9), user in "\\PC{0,60}") {
+        let keyed = documents.into_iter().enumerate().map(|(number, mut document)| {
+            document["key"] = json!(format!("f{number}"));
+            document
+        });
+        let snapshot = world(&keyed.collect::<Vec<_>>());
+        let attributes = json!({"x": 1});
+        let context = Context { user_id: &user, attributes: attributes.as_object().unwrap(), now: Timestamp::UNIX_EPOCH };
+        let flags: Vec<_> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
+        let seen = |evaluation: Option<flaggate::eval::Evaluation<'_>>| {
+            let evaluation = evaluation.unwrap();
+            (evaluation.value().clone(), evaluation.reason, evaluation.detail)
+        };
+        let mut together = Vec::new();
+        snapshot.evaluator(context).evaluate_all(&flags, |flag, evaluation| together.push((flag, seen(evaluation))));
+        let alone: Vec<_> = flags.iter().map(|flag| (*flag, seen(snapshot.evaluator(context).evaluate(*flag)))).collect();
+        prop_assert_eq!(together, alone);
+    }
+
     /// Invariant 3: text that is no document at all.
     #[test]
     fn arbitrary_text_never_panics(text in "\\PC{0,200}") {

@@ -4,12 +4,14 @@
 #[macro_use]
 #[path = "support/promises.rs"]
 mod promises;
+#[path = "support/profiles.rs"]
+mod profile_promises;
 
 use std::sync::Arc;
 
 use flaggate::{
     config::{self, StoreKind},
-    store::{EmbeddedStore, Expected, MemoryStore, Store, StoreError, open},
+    store::{EmbeddedStore, Expected, MemoryProfiles, MemoryStore, Store, StoreError, open},
 };
 use tempfile::TempDir;
 
@@ -34,13 +36,21 @@ contract!(memory_store, crate::memory);
 contract!(embedded_store, crate::embedded);
 
 #[tokio::test]
+async fn profiles_keep_their_promises() {
+    profile_promises::keeps_its_promises(Arc::new(MemoryProfiles::new())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    profile_promises::keeps_its_promises(Arc::new(EmbeddedStore::open(&path).unwrap())).await;
+}
+
+#[tokio::test]
 async fn each_memory_store_is_a_life_of_its_own() {
     let revisions = [MemoryStore::new().revision().await.unwrap(), MemoryStore::new().revision().await.unwrap()];
     assert_ne!(revisions[0].epoch, revisions[1].epoch);
 }
 
 fn opened(kind: StoreKind) -> Result<Arc<dyn Store>, StoreError> {
-    open(&config::Store { kind, backup: None, seed: None })
+    open(&config::Store { kind, backup: None, seed: None, ready_stale_after: None }).map(|opened| opened.documents)
 }
 
 #[tokio::test]

@@ -201,6 +201,9 @@ impl Store for Unreliable {
     async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
         self.inner().await?.beat(gateway).await
     }
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        self.inner().await?.leave(id).await
+    }
     async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
         self.inner().await?.gateways().await
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prometheus::{
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -25,6 +25,8 @@ struct Shown {
     flags: IntGauge,
     age: IntGauge,
     store_up: IntGauge,
+    stale: Gauge,
+    refused: IntGauge,
     diagnostics: IntGaugeVec,
     build: IntGaugeVec,
 }
@@ -62,6 +64,8 @@ impl FlagMetrics {
         shown.flags.set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
         shown.age.set(sync.applied_at.map_or(0, |applied| clock::now().as_second() - applied.as_second()));
         shown.store_up.set(i64::from(sync.store_up));
+        shown.stale.set(sync.stale_for(clock::now()).as_secs_f64());
+        shown.refused.set(i64::from(sync.alarm.is_some()));
         for diagnostic in snapshot.diagnostics() {
             shown.diagnostics.get_metric_with_label_values(&[diagnostic.document.kind.as_str()])?.inc();
         }
@@ -81,13 +85,22 @@ impl Shown {
             flags: IntGauge::new("flaggate_snapshot_flags", "Flags that are served.")?,
             age: IntGauge::new("flaggate_snapshot_age_seconds", "Time since the snapshot was applied.")?,
             store_up: IntGauge::new("flaggate_store_up", "1 while the store answers, else 0.")?,
+            stale: Gauge::new(
+                "flaggate_snapshot_stale_seconds",
+                "For how long the snapshot may have been behind the store; 0 while it is in step.",
+            )?,
+            refused: IntGauge::new(
+                "flaggate_store_refused",
+                "1 while the store is empty or older than what is served and so not served, else 0.",
+            )?,
             diagnostics: IntGaugeVec::new(diagnostics, &["kind"])?,
             build: IntGaugeVec::new(build, &["version"])?,
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 7] {
-        [&self.evaluations, &self.revision, &self.flags, &self.age, &self.store_up, &self.diagnostics, &self.build]
+    fn collectors(&self) -> [&dyn Collector; 9] {
+        let Self { evaluations, revision, flags, age, store_up, stale, refused, diagnostics, build } = self;
+        [evaluations, revision, flags, age, store_up, stale, refused, diagnostics, build]
     }
 }
 

@@ -10,6 +10,7 @@ use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
 use super::{Admin, problem};
+use crate::clock;
 
 /// 200 once there is a snapshot, and until the gateway stops.
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
@@ -18,6 +19,11 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     }
     if admin.cell.load().revision().is_none() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "there is no snapshot yet: the store has not answered");
+    }
+    let stale = admin.sync.status().stale_for(clock::now());
+    if let Some(limit) = admin.ready_stale_after.filter(|limit| stale > *limit) {
+        let detail = format!("the snapshot may be behind the store for {stale:.0?} now; {limit:?} are allowed");
+        return problem(StatusCode::SERVICE_UNAVAILABLE, &detail);
     }
     "ready\n".into_response()
 }

@@ -1,15 +1,17 @@
 //! The control plane's listener: the flag service, health, diagnostics and metrics. Loopback only, as there are no
 //! tokens yet.
 
+mod acknowledge;
 mod body;
 mod flag_metrics;
 mod flags;
 mod form;
+mod gateways;
 mod guard;
 mod health;
 mod refusal;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,7 +19,7 @@ use axum::{
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use prometheus::Registry;
 use serde_json::json;
@@ -26,6 +28,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use self::refusal::Refusal;
 use crate::{
     drain::Drain,
+    profiles::Profiles,
     snapshot::SnapshotCell,
     store::{Store, SyncHandle},
 };
@@ -36,7 +39,7 @@ pub use flag_metrics::FlagMetrics;
 const BODY_LIMIT: usize = 1 << 20;
 
 /// No request takes longer.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -47,12 +50,16 @@ pub struct Admin {
     pub cell: SnapshotCell,
     /// How the store is followed.
     pub sync: SyncHandle,
+    /// Where users' profiles are looked up, if they are.
+    pub profiles: Option<Profiles>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// After how long behind the store the gateway is not ready any more; none: never.
+    pub ready_stale_after: Option<Duration>,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -70,6 +77,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/diagnostics", get(health::diagnostics))
         .route("/metrics", get(health::metrics))
+        .route("/gateways", get(gateways::gateways))
+        .route("/store/reseed", post(gateways::reseed))
         .merge(flags::router())
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {

@@ -62,6 +62,11 @@ impl Issue {
         Self { loc: vec!["body".into()], msg: msg.into(), kind, ctx: None }
     }
 
+    /// An issue of the query's parameter `name`.
+    pub(super) fn of_query(name: &str, msg: &str) -> Self {
+        Self { loc: vec!["query".into(), name.into()], msg: msg.to_owned(), kind: "value_error", ctx: None }
+    }
+
     /// The same, below `step`.
     pub(super) fn at(mut self, step: impl Into<Value>) -> Self {
         self.loc.push(step.into());

@@ -2,9 +2,15 @@
 
 mod check;
 mod eval;
+mod remote;
+mod status;
 mod vectors;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -14,6 +20,8 @@ use crate::{
     config::Config,
     demo,
 };
+
+use self::remote::Remote;
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -48,6 +56,17 @@ enum Command {
         #[arg(long)]
         schema: bool,
     },
+    /// Show the gateways that share a store, what they serve, and how the store is.
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mend the store of a gateway.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -61,6 +80,15 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Write what a gateway serves back into a store that was emptied or went back to an earlier state.
+    Reseed {
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -68,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Demo { traffic } => run_demo(traffic),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
+        Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
+        Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");
@@ -105,7 +135,8 @@ fn run_demo(traffic: bool) -> Result<ExitCode> {
 /// Logs to standard error; `FLAGGATE_LOG` says what.
 fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG").unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colors = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
 }
 
 fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {

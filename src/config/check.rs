@@ -19,6 +19,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         admin: checker.admin(root),
         store: checker.store(root),
         context: checker.context(root),
+        profiles: profiles(root),
         inject: checker.inject(root),
         upstreams: checker.upstreams(root),
         routes: checker.routes(root),
@@ -142,7 +143,9 @@ impl Checker<'_> {
         if !matches!(kind, StoreKind::Redis(_)) {
             self.no_redis(table);
         }
-        Store { kind, backup: path("backup"), seed: path("seed") }
+        let ready_stale_after =
+            table.get("ready_stale_after").map(|_| table.duration("ready_stale_after", Duration::MAX));
+        Store { kind, backup: path("backup"), seed: path("seed"), ready_stale_after }
     }
 
     fn context(&mut self, root: &Table) -> ContextConfig {
@@ -266,6 +269,17 @@ fn upstream_names(root: &Table) -> Vec<String> {
     entries.filter(|(_, node)| node.table().is_some()).map(|(name, _)| name.clone()).collect()
 }
 
+fn profiles(root: &Table) -> Profiles {
+    let empty = Table::default();
+    let table = root.table("profiles").map_or(&empty, |(table, _)| table);
+    Profiles {
+        enabled: table.boolean("enabled", true),
+        budget: table.duration("budget", Duration::from_millis(5)),
+        cache_entries: table.count("cache_entries").unwrap_or(100_000),
+        cache_ttl: table.duration("cache_ttl", Duration::from_secs(30)),
+    }
+}
+
 fn access_log(root: &Table) -> AccessLog {
     let empty = Table::default();
     let table = root.table("access_log").map_or(&empty, |(table, _)| table);
@@ -283,7 +297,10 @@ fn server(root: &Table) -> Server {
     let empty = Table::default();
     let table = root.table("server").map_or(&empty, |(table, _)| table);
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
+    let name = table.text("name").map(|(name, _)| name.to_owned());
     Server {
+        name: name.unwrap_or_else(|| host().unwrap_or_else(|_| "flaggate".to_owned())),
         workers: table.count("workers").unwrap_or_else(cores),
         drain_timeout: table.duration("drain_timeout", Duration::from_secs(30)),
     }

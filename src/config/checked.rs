@@ -18,6 +18,8 @@ pub struct Config {
     pub store: Store,
     /// How a request's context is built.
     pub context: ContextConfig,
+    /// What is stored of users, and how it is looked up.
+    pub profiles: Profiles,
     /// Which headers tell the upstream.
     pub inject: Inject,
     /// Pools of endpoints. Routes name them by their position here.
@@ -57,6 +59,8 @@ pub struct Store {
     pub backup: Option<PathBuf>,
     /// Flag documents that an empty store is filled with at start.
     pub seed: Option<PathBuf>,
+    /// How long the snapshot may be behind the store before `/readyz` fails; none: for ever.
+    pub ready_stale_after: Option<Duration>,
 }
 
 /// The homes that documents can have.
@@ -71,6 +75,19 @@ pub enum StoreKind {
     },
     /// A Redis that several gateways share.
     Redis(Box<Redis>),
+}
+
+/// How what is stored of users is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profiles {
+    /// Whether it is at all. Default true.
+    pub enabled: bool,
+    /// How long a request waits at most. Default 5 ms.
+    pub budget: Duration,
+    /// Users who are kept in memory. Default 100 000.
+    pub cache_entries: usize,
+    /// How long a user is kept. Default 30 s.
+    pub cache_ttl: Duration,
 }
 
 /// How the context (user id and attributes) is built.
@@ -341,8 +358,10 @@ pub enum AccessLogFormat {
 }
 
 /// Process-wide settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What people call this gateway. Default: the name of its host.
+    pub name: String,
     /// Worker threads of the gateway. Default: one for each core.
     pub workers: usize,
     /// How long requests may still take after SIGTERM. Default 30 s.

@@ -51,6 +51,7 @@ pub(super) static ROOT: Section = Section {
         key("admin", Kind::Table(&ADMIN), "", "the admin listener: REST, metrics, health"),
         key("store", Kind::Table(&STORE), "", "where documents live"),
         key("context", Kind::Table(&CONTEXT), "", "who is asking: the user id and attributes"),
+        key("profiles", Kind::Table(&PROFILES), "", "what is stored of users, looked up when a flag asks for it"),
         key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
         key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
@@ -107,10 +108,16 @@ static STORE: Section = Section {
         key("ca", Kind::Text, "none", "PEM file of the authorities that are believed; none: the system's"),
         key("password_file", Kind::Text, "none", "a file with the password, read anew for each connection"),
         key("key_prefix", Kind::Text, "\"\"", "stands in front of all keys; a cluster needs a hash tag in it"),
+        key(
+            "ready_stale_after",
+            Kind::Duration,
+            "none",
+            "`/readyz` fails once the snapshot may have been behind the store for longer; none: what was loaded is served",
+        ),
         key("connect_timeout", Kind::Duration, "\"1s\"", "for a connection to Redis to be there"),
         key("answer_timeout", Kind::Duration, "\"2s\"", "for an answer of Redis"),
     ],
-    later: &["ready_stale_after"],
+    later: &[],
 };
 
 static SENTINEL: Section = Section {
@@ -118,6 +125,21 @@ static SENTINEL: Section = Section {
         key("master", Kind::Text, REQUIRED, "the name under which the sentinels watch the master"),
         key("username", Kind::Text, "none", "who logs in to the sentinels"),
         key("password_file", Kind::Text, "none", "a file with the password for the sentinels"),
+    ],
+    later: &[],
+};
+
+static PROFILES: Section = Section {
+    keys: &[
+        key("enabled", Kind::Boolean, "true", "whether profiles are looked up at all"),
+        key("budget", Kind::Duration, "\"5ms\"", "how long a request waits at most; then flags are evaluated without"),
+        key("cache_entries", Kind::Integer(1, 100_000_000), "100000", "users whose profiles are kept in memory"),
+        key(
+            "cache_ttl",
+            Kind::Duration,
+            "\"30s\"",
+            "how long a profile is kept; a change made through flaggate ends it at once",
+        ),
     ],
     later: &[],
 };
@@ -343,6 +365,7 @@ static ACCESS_LOG: Section = Section {
 
 static SERVER: Section = Section {
     keys: &[
+        key("name", Kind::Text, "the host's", "what people call this gateway, in `/gateways` and `flaggate status`"),
         key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
         key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
     ],

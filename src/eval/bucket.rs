@@ -96,7 +96,11 @@ fn md5_bucket(salt: &str, unit: &str) -> u16 {
     hasher.update(salt.as_bytes());
     hasher.update(b":");
     hasher.update(unit.as_bytes());
-    let digest: [u8; 16] = hasher.finalize().into();
+    bucket_of_digest(hasher.finalize().into())
+}
+
+/// All 128 bits, big-endian, modulo 10 000.
+pub(super) fn bucket_of_digest(digest: [u8; 16]) -> u16 {
     let number = u128::from_be_bytes(digest);
     // 2^64 mod 10000 = 1616: two 64-bit remainders cost a fraction of one 128-bit division.
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of a 128-bit number")]

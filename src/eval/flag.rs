@@ -57,6 +57,12 @@ impl CompiledFlag {
         named.map(|(_, (name, tally))| (&**name, &**tally))
     }
 
+    /// The salt of the flag's rollout, if the flag is on and draws by user id with MD5.
+    pub(crate) fn rollout_salt(&self) -> Option<&str> {
+        let Bucketing { hash, salt, by } = &self.rollout.as_ref()?.bucketing;
+        (self.switch == Switch::On && *hash == Hash::Md5 && by.is_none()).then_some(&**salt)
+    }
+
     /// Turns the flag off, whatever its document says.
     pub(crate) fn turn_off(&mut self, detail: Detail) {
         self.switch = Switch::Off(Some(detail));

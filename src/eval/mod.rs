@@ -8,6 +8,7 @@ mod explain;
 mod fields;
 mod flag;
 mod json;
+mod lanes;
 mod operator;
 mod schema;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::request::Taken;
 use crate::{
     config::{AttributeKind, AttributeSource, ContextConfig, IdentitySource},
     model::{Attribute, Attributes},
@@ -16,9 +17,7 @@ use crate::{
 pub(super) struct RequestAttributes<'r> {
     config: &'r ContextConfig,
     request: &'r Parts,
-    pub(super) path: &'r str,
-    pub(super) host: &'r str,
-    pub(super) client: &'r str,
+    taken: &'r Taken,
     read: SmallVec<[(&'r str, Read<'r>); 8]>,
 }
 
@@ -62,14 +61,8 @@ pub(super) fn identify<'r>(config: &'r ContextConfig, request: &'r Parts, truste
 }
 
 impl<'r> RequestAttributes<'r> {
-    pub(super) fn new(
-        config: &'r ContextConfig,
-        request: &'r Parts,
-        trusted: bool,
-        path: &'r str,
-        host: &'r str,
-        client: &'r str,
-    ) -> Self {
+    pub(super) fn new(config: &'r ContextConfig, request: &'r Parts, taken: &'r Taken) -> Self {
+        let trusted = taken.trusted;
         let mut read = SmallVec::new();
         for (name, attribute) in &config.attributes {
             let text = match &attribute.source {
@@ -81,19 +74,7 @@ impl<'r> RequestAttributes<'r> {
                 read.push((name.as_str(), value));
             }
         }
-        Self { config, request, path, host, client, read }
-    }
-
-    /// An attribute as JSON, for the context header.
-    pub(super) fn json(&self, name: &str) -> Option<Value> {
-        Some(match self.attribute(name)? {
-            Attribute::Bool(flag) => flag.into(),
-            Attribute::Integer(number) => number.into(),
-            Attribute::Float(number) => number.into(),
-            Attribute::Text(text) => text.into(),
-            Attribute::Json(value) => value.clone(),
-            Attribute::Set(members) => members.into(),
-        })
+        Self { config, request, taken, read }
     }
 }
 
@@ -109,10 +90,10 @@ impl Attributes for RequestAttributes<'_> {
             });
         }
         let text = match name {
-            "request.path" => Some(self.path),
+            "request.path" => Some(&*self.taken.path),
             "request.method" => Some(self.request.method.as_str()),
-            "request.host" => Some(self.host),
-            "client.ip" => Some(self.client),
+            "request.host" => Some(&*self.taken.host),
+            "client.ip" => Some(&*self.taken.client),
             "user_agent" => header(&self.request.headers, "user-agent"),
             "accept_language" => header(&self.request.headers, "accept-language"),
             "environment" => self.config.environment.as_deref(),
@@ -226,7 +207,8 @@ mod tests {
         let config = config();
         let parts = request(&[("x-age", " 42 "), ("cookie", "beta=Yes"), ("x-roles", "a, b,,c")]);
         let seen = |trusted: bool, name: &str| {
-            RequestAttributes::new(&config, &parts, trusted, "/a", "h", "192.0.2.1").json(name)
+            let taken = Taken::for_testing(trusted);
+            RequestAttributes::new(&config, &parts, &taken).attribute(name).map(Attribute::to_json)
         };
         assert_eq!(seen(true, "age"), Some(42.into()));
         assert_eq!(seen(true, "beta"), Some(true.into()));

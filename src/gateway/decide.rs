@@ -17,7 +17,7 @@ pub(super) struct Decision {
     pub(super) fell_back: bool,
 }
 
-/// Evaluates the flags of a route: each at most once, and counted once.
+/// Evaluates the flags of a route, each at most once.
 pub(super) struct RouteFlags<'s, 'c, 'r> {
     snapshot: &'s Snapshot,
     evaluator: Evaluator<'s, 'c>,
@@ -35,11 +35,15 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
             return *seen;
         }
         let evaluation = self.snapshot.flag(key).and_then(|flag| self.evaluator.evaluate(flag));
-        if let Some(evaluation) = &evaluation {
-            evaluation.count();
-        }
         self.seen.push((key, evaluation));
         evaluation
+    }
+
+    /// Counts what was evaluated.
+    pub(super) fn count(&self) {
+        for evaluation in self.seen.iter().filter_map(|(_, evaluation)| evaluation.as_ref()) {
+            evaluation.count();
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Exchange {
     pub(super) failed: SmallVec<[usize; 4]>,
     pub(super) upstream_time: Option<Duration>,
     pub(super) body_bytes: u64,
+    /// Flags were evaluated without the user's profile, which did not come in time.
+    pub(super) profile_unavailable: bool,
     /// What went wrong, in one word.
     pub(super) failure: Option<&'static str>,
     _in_flight: InFlight,
@@ -52,11 +54,12 @@ pub struct Exchange {
 
 impl Exchange {
     pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+        let time = clock::now();
         Self {
             snapshot,
-            time: clock::now(),
+            time,
             started: clock::monotonic(),
-            request_id: Uuid::now_v7().to_string().into(),
+            request_id: request_id(time),
             route: None,
             prepared: None,
             response_due: None,
@@ -67,6 +70,7 @@ impl Exchange {
             failed: SmallVec::new(),
             upstream_time: None,
             body_bytes: 0,
+            profile_unavailable: false,
             failure: None,
             _in_flight: in_flight,
         }
@@ -111,6 +115,17 @@ impl Exchange {
         self.endpoint = None;
         self.last_endpoint.take()
     }
+}
+
+/// An id that sorts by time (UUID version 7). `Uuid::now_v7` would take a lock.
+fn request_id(time: Timestamp) -> Box<str> {
+    // The bytes of version 4 that hold nothing but random bits.
+    let source = Uuid::new_v4();
+    let mut random = [0; 10];
+    random[..6].copy_from_slice(&source.as_bytes()[..6]);
+    random[6..].copy_from_slice(&source.as_bytes()[12..]);
+    let id = uuid::Builder::from_unix_timestamp_millis(u64::try_from(time.as_millisecond()).unwrap_or(0), &random);
+    (&*id.into_uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer())).into()
 }
 
 /// The time until an instant; nothing when it is over or unknown.

@@ -28,17 +28,18 @@ impl Protected {
     /// Whether the client's copy of a header is dropped: it is protected, in any spelling, or of one hop.
     pub(super) fn drops(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        let alias = |known: &str| {
-            known.len() == name.len()
-                && known.bytes().zip(name.bytes()).all(|(known, seen)| known == seen || (known == b'-' && seen == b'_'))
-        };
-        let ours = ["x-flag-", "x-flaggate-"].iter().any(|prefix| {
-            name.len() > prefix.len()
-                && name.is_char_boundary(prefix.len())
-                && name[..prefix.len()].replace('_', "-") == **prefix
-        });
-        ours || self.0.iter().any(|known| alias(known.as_str())) || HOP_BY_HOP.contains(&name)
+        let ours = |prefix: &str| name.len() > prefix.len() && spells(&name.as_bytes()[..prefix.len()], prefix);
+        ours("x-flag-")
+            || ours("x-flaggate-")
+            || self.0.iter().any(|known| spells(name.as_bytes(), known.as_str()))
+            || HOP_BY_HOP.contains(&name)
     }
+}
+
+/// Whether a name is the known one, with `_` for `-` or not.
+fn spells(name: &[u8], known: &str) -> bool {
+    name.len() == known.len()
+        && name.iter().zip(known.bytes()).all(|(seen, known)| *seen == known || (*seen == b'_' && known == b'-'))
 }
 
 /// The headers that a `Connection` header nominates (RFC 9110, 7.6.1): they end at this hop.
@@ -51,15 +52,26 @@ pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 /// A structured-field dictionary (RFC 9651) of flags: booleans as `?1` and `?0`, numbers, and strings. A flag whose key
 /// cannot be a dictionary key, even in lower case, is left out, and so is JSON. Says whether it was cut.
 pub(super) fn flags<'f>(evaluations: impl Iterator<Item = (&'f str, Evaluation<'f>)>) -> (String, bool) {
-    let mut text = String::new();
+    let mut text = String::with_capacity(128);
     for (key, evaluation) in evaluations {
-        let key = key.to_ascii_lowercase();
-        let Some(item) = item(evaluation.value()).filter(|_| is_key(&key)) else { continue };
-        let separator = if text.is_empty() { "" } else { ", " };
-        if text.len() + separator.len() + key.len() + 1 + item.len() > MAX_FLAGS_BYTES {
+        let whole = text.len();
+        if whole > 0 {
+            text.push_str(", ");
+        }
+        let start = text.len();
+        text.push_str(key);
+        text[start..].make_ascii_lowercase();
+        let is_entry = is_key(&text[start..]) && {
+            text.push('=');
+            write_item(evaluation.value(), &mut text)
+        };
+        let too_long = text.len() > MAX_FLAGS_BYTES;
+        if !is_entry || too_long {
+            text.truncate(whole);
+        }
+        if is_entry && too_long {
             return (text, true);
         }
-        write!(text, "{separator}{key}={item}").expect("a string can be written to");
     }
     (text, false)
 }
@@ -69,18 +81,30 @@ fn is_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte))
 }
 
-fn item(value: &Value) -> Option<String> {
+/// Writes a value as a structured-field item; `false`: it cannot be one, and what was written does not count.
+fn write_item(value: &Value, out: &mut String) -> bool {
     match value {
-        Value::Bool(flag) => Some(if *flag { "?1" } else { "?0" }.to_owned()),
+        Value::Bool(flag) => out.push_str(if *flag { "?1" } else { "?0" }),
         Value::Number(number) => match number.as_i64().filter(|whole| whole.abs() < 1_000_000_000_000_000) {
-            Some(whole) => Some(whole.to_string()),
-            None => number.as_f64().filter(|number| number.abs() < 1e12).map(decimal),
+            Some(whole) => write!(out, "{whole}").expect("a string can be written to"),
+            None => match number.as_f64().filter(|number| number.abs() < 1e12) {
+                Some(number) => out.push_str(&decimal(number)),
+                None => return false,
+            },
         },
         Value::String(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
-            Some(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+            out.push('"');
+            for letter in text.chars() {
+                if matches!(letter, '"' | '\\') {
+                    out.push('\\');
+                }
+                out.push(letter);
+            }
+            out.push('"');
         }
-        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => return false,
     }
+    true
 }
 
 /// A structured-field decimal: at most three digits after the point, at least one.
@@ -110,9 +134,10 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// A header value, or none where the text cannot be one.
+/// A header value, or none where the text is not visible ASCII and spaces.
 pub(super) fn value(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).ok().filter(|value| value.to_str().is_ok())
+    let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if visible { HeaderValue::from_str(text).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -156,7 +181,9 @@ mod tests {
             (json!({}), None),
             (json!(1e300), None),
         ] {
-            assert_eq!(item(&value).as_deref(), text, "{value}");
+            let mut written = String::new();
+            let is_item = write_item(&value, &mut written);
+            assert_eq!(is_item.then_some(written.as_str()), text, "{value}");
         }
         assert!(is_key("new-search.v2") && !is_key("2fa") && !is_key("a b"));
     }

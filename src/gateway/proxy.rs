@@ -27,6 +27,7 @@ use super::{
     patience::Deadline,
     request::Requests,
     response,
+    service::Parts,
     upgrade::ConnectForUpgrade,
     upstream::Upstreams,
 };
@@ -35,7 +36,7 @@ use crate::{
     config::{Config, Listener, UpstreamIndex},
     drain::Drain,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Metrics, RequestMetrics},
+    telemetry::{AccessLog, RequestMetrics},
 };
 
 /// The longest pause in a request's body.
@@ -60,30 +61,18 @@ pub struct Gateway {
 impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
-    pub fn new(
-        config: Arc<Config>,
-        listener: &Listener,
-        cell: SnapshotCell,
-        upstreams: Arc<Upstreams>,
-        metrics: &Metrics,
-        access_log: AccessLog,
-    ) -> Self {
+    pub fn new(parts: &Parts, listener: &Listener, upstreams: Arc<Upstreams>) -> Self {
+        let Parts { config, cell, metrics, access_log, drain, profiles } = parts;
         Self {
-            requests: Requests::new(Arc::clone(&config), listener),
+            requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
-            metrics: metrics.for_config(&config),
-            drain: Drain::new(metrics.requests_in_flight().clone()),
-            config,
-            cell,
+            metrics: metrics.for_config(config),
+            drain: drain.clone(),
+            config: Arc::clone(config),
+            cell: cell.clone(),
             upstreams,
-            access_log,
+            access_log: access_log.clone(),
         }
-    }
-
-    /// Closes connections while `drain` drains, and counts requests there.
-    #[must_use]
-    pub fn draining(self, drain: Drain) -> Self {
-        Self { drain, ..self }
     }
 
     /// Answers with a problem instead of an upstream's response.
@@ -119,8 +108,9 @@ impl ProxyHttp for Gateway {
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        match self.requests.prepare(session.req_header_mut(), peer, exchange, &self.upstreams) {
-            Ok(prepared) => {
+        match self.requests.take(session.req_header_mut(), peer, exchange) {
+            Ok(taken) => {
+                let prepared = self.requests.prepare(&taken, session.req_header(), exchange, &self.upstreams).await;
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -200,7 +190,10 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         match &exchange.prepared {
-            Some(prepared) => self.requests.forward(session.req_header(), request, prepared),
+            Some(prepared) => {
+                self.requests.forward(session.req_header(), request, prepared);
+                Ok(())
+            }
             None => Err(Error::new_in(ErrorType::InternalError)),
         }
     }
@@ -247,7 +240,9 @@ impl ProxyHttp for Gateway {
         if let Some(time) = exchange.upstream_time {
             self.metrics.upstream_answered(prepared.upstream, time);
         }
-        response::vary(response, self.requests.vary(prepared.route).iter().map(AsRef::as_ref))?;
+        if let Some(vary) = self.requests.vary(prepared.route) {
+            vary.add_to(response)?;
+        }
         if let Some(cookie) = &prepared.set_cookie {
             response.append_header(SET_COOKIE, cookie.clone())?;
         }

@@ -40,6 +40,7 @@ impl Gateway {
             bytes_received: session.body_bytes_read() as u64,
             bytes_sent: session.body_bytes_sent() as u64,
             error: exchange.failure,
+            profile_unavailable: exchange.profile_unavailable,
         });
     }
 }

@@ -1,10 +1,15 @@
 //! The request side: whether a request is taken, where it goes, and what its upstream is told.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
-use pingora::{Result, http::RequestHeader};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
+use pingora::http::RequestHeader;
 
 use super::{
     admission::{Refusal, admissible},
@@ -14,6 +19,7 @@ use super::{
     failure::Failure,
     headers::{self, Protected},
     path,
+    response::Vary,
     routes::RouteTable,
     upstream::Upstreams,
 };
@@ -21,8 +27,14 @@ use crate::{
     config::{
         AcceptIdentityFrom, AttributeSource, Config, ContextConfig, IdentitySource, Listener, Route, UpstreamIndex,
     },
-    model::Context,
+    model::{Attributes as _, Context, WithProfile},
+    profiles::{Found, Profiles},
 };
+
+const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What the requests of one listener are held against, compiled once.
 #[derive(Debug)]
@@ -32,7 +44,29 @@ pub(super) struct Requests {
     routes: RouteTable,
     protected: Protected,
     /// What the answers of a route with flags depend on.
-    vary: Vec<String>,
+    vary: Vary,
+    /// Where users' profiles are looked up, if they are.
+    profiles: Option<Profiles>,
+    /// For each route, whether its flags ever asked for what a request did not say: a hint to look into the cache first.
+    asks_for_more: Vec<AtomicBool>,
+}
+
+/// A request that is taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The position of its route.
+    position: usize,
+    /// In lower case and without its port.
+    pub(super) host: String,
+    /// The canonical path.
+    pub(super) path: String,
+    /// The client's address.
+    pub(super) client: String,
+    peer: IpAddr,
+    /// The peer is a trusted proxy.
+    is_proxy: bool,
+    /// Identity headers and cookies are believed.
+    pub(super) trusted: bool,
 }
 
 /// What was decided for one request.
@@ -50,41 +84,31 @@ pub(super) struct Prepared {
     inject: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Facts of one request.
-struct Facts<'r> {
-    host: &'r str,
-    path: &'r str,
-    client: &'r str,
-    peer: IpAddr,
-    /// The peer is a trusted proxy.
-    is_proxy: bool,
-    /// Identity headers and cookies are believed.
-    trusted: bool,
-}
-
 impl Requests {
-    pub(super) fn new(config: Arc<Config>, listener: &Listener) -> Self {
+    pub(super) fn new(config: Arc<Config>, listener: &Listener, profiles: Option<Profiles>) -> Self {
         Self {
+            profiles,
+            asks_for_more: config.routes.iter().map(|_| AtomicBool::new(false)).collect(),
             routes: RouteTable::new(&config),
             protected: Protected::new(&config.inject),
-            vary: identity_headers(&config.context),
+            vary: Vary::new(identity_headers(&config.context)),
             listener: listener.clone(),
             config,
         }
     }
 
-    /// Matches, evaluates, decides, and prepares what the upstream is told. The path is made canonical in `header`.
-    pub(super) fn prepare(
+    /// Finds the route of a request that is not refused. The path is made canonical in `header`.
+    pub(super) fn take(
         &self,
         header: &mut RequestHeader,
         peer: IpAddr,
         exchange: &mut Exchange,
-        upstreams: &Upstreams,
-    ) -> Result<Prepared, Failure> {
+    ) -> Result<Taken, Failure> {
         let host = admissible(header).map_err(refused)?;
         let raw = header.uri.path().to_owned();
         let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
-        let (strict, merged) = (canonical(false)?, canonical(true)?);
+        let strict = canonical(false)?;
+        let merged = if strict.contains("//") { canonical(true)? } else { strict.clone() };
         let position = self.routes.find(&host, &merged, &header.method, &header.headers);
         let position = position.ok_or_else(|| refused((404, "no route takes this request")))?;
         exchange.route = Some(position);
@@ -101,65 +125,110 @@ impl Requests {
             AcceptIdentityFrom::Nobody => false,
         };
         let client = client_address(&header.headers, peer, |address| self.is_proxy(address)).to_string();
-        let facts = Facts { host: &host, path: &path, client: &client, peer, is_proxy, trusted };
-        self.take_request_id(header, &facts, exchange);
-        let mut prepared = self.decide(position, header, &facts, exchange, upstreams);
-        forwarded(header, &facts, &mut prepared);
         rewrite(header, route, &path)?;
-        Ok(prepared)
+        let path = path.into_owned();
+        let taken = Taken { position, host, path, client, peer, is_proxy, trusted };
+        self.take_request_id(header, &taken, exchange);
+        Ok(taken)
     }
 
-    /// Removes the client's copies of what the gateway alone may say, and says it.
+    /// Evaluates, decides, and prepares what the upstream is told. The user's profile is looked up only if a flag asks
+    /// for what the request does not say.
+    pub(super) async fn prepare(
+        &self,
+        taken: &Taken,
+        request: &Parts,
+        exchange: &mut Exchange,
+        upstreams: &Upstreams,
+    ) -> Prepared {
+        let mut found = None;
+        loop {
+            match self.decide(taken, request, exchange, upstreams, found) {
+                Ok(prepared) => return prepared,
+                Err(NeedsProfile { profiles, user_id }) => {
+                    let profile = profiles.get(&user_id).await;
+                    exchange.profile_unavailable = profile == Found::Unavailable;
+                    found = Some(profile);
+                }
+            }
+        }
+    }
+
+    /// Makes the request anew without the client's copies of what the gateway alone may say, and says it. Names are in
+    /// lower case, which is how HTTP/2 has them and what recipients must take alike: keeping the client's spelling costs
+    /// a second map of headers.
     ///
     /// Invariant: injected headers reach the upstream exactly once.
-    pub(super) fn forward(&self, downstream: &Parts, request: &mut RequestHeader, prepared: &Prepared) -> Result<()> {
+    pub(super) fn forward(&self, downstream: &Parts, request: &mut RequestHeader, prepared: &Prepared) {
         let nominated = headers::nominated(&downstream.headers);
-        let drops = |name: &&HeaderName| self.protected.drops(name) || nominated.contains(name);
-        let dropped: Vec<HeaderName> = request.headers.keys().filter(drops).cloned().collect();
-        for name in dropped {
-            request.remove_header(&name);
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + prepared.inject.len());
+        for (name, value) in &request.headers {
+            if !self.protected.drops(name) && !nominated.contains(name) {
+                headers.append(name, value.clone());
+            }
         }
         for (name, value) in &prepared.inject {
-            request.insert_header(name.clone(), value.clone())?;
+            headers.insert(name, value.clone());
         }
-        Ok(())
+        let mut parts = http::Request::new(()).into_parts().0;
+        parts.method = request.method.clone();
+        parts.uri = request.uri.clone();
+        parts.version = request.version;
+        parts.headers = headers;
+        *request = parts.into();
     }
 
-    /// What a route's answers depend on, for `Vary`: nothing without flags.
-    pub(super) fn vary(&self, route: usize) -> &[String] {
+    /// What a route's answers depend on; nothing without flags.
+    pub(super) fn vary(&self, route: usize) -> Option<&Vary> {
         let route = &self.config.routes[route];
         let decides = !route.features.is_empty() || route.canary.is_some() || route.blue_green.is_some();
-        if decides || !route.flags.is_empty() || !route.flag_headers.is_empty() { &self.vary } else { &[] }
+        (decides || !route.flags.is_empty() || !route.flag_headers.is_empty()).then_some(&self.vary)
     }
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
         self.listener.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
-    fn take_request_id(&self, request: &Parts, facts: &Facts<'_>, exchange: &mut Exchange) {
+    fn take_request_id(&self, request: &Parts, taken: &Taken, exchange: &mut Exchange) {
         let given = request.headers.get(&self.config.inject.request_id).and_then(|id| id.to_str().ok());
-        if let Some(id) = given.filter(|id| facts.trusted && id.len() <= 128) {
+        if let Some(id) = given.filter(|id| taken.trusted && id.len() <= 128) {
             exchange.request_id = id.into();
         }
     }
 
+    /// `found`: what a look-up of the profile gave; none before there was one.
     fn decide(
         &self,
-        position: usize,
+        taken: &Taken,
         request: &Parts,
-        facts: &Facts<'_>,
         exchange: &Exchange,
         upstreams: &Upstreams,
-    ) -> Prepared {
-        let route = &self.config.routes[position];
-        let Identity { user_id, set_cookie } = identify(&self.config.context, request, facts.trusted);
-        let attributes =
-            RequestAttributes::new(&self.config.context, request, facts.trusted, facts.path, facts.host, facts.client);
+        found: Option<Found>,
+    ) -> Result<Prepared, NeedsProfile<'_>> {
+        let route = &self.config.routes[taken.position];
+        let Identity { user_id, set_cookie } = identify(&self.config.context, request, taken.trusted);
+        // Who was unknown until now has no profile.
+        let profiles = self.profiles.as_ref().filter(|_| !user_id.is_empty() && set_cookie.is_none());
+        let asks_for_more = &self.asks_for_more[taken.position];
+        let found = found.or_else(|| {
+            profiles.filter(|_| asks_for_more.load(Ordering::Relaxed)).and_then(|all| all.cached(&user_id))
+        });
+        let profile = found.as_ref().and_then(Found::profile);
+        let said = RequestAttributes::new(&self.config.context, request, taken);
+        let attributes = WithProfile::new(&said, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
         let decision = decide(route, &mut flags, |upstream| upstreams.is_available(upstream));
+        for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
+            flags.evaluate(key);
+        }
+        if let (None, true, Some(profiles)) = (&found, attributes.lacked(), profiles) {
+            asks_for_more.store(true, Ordering::Relaxed);
+            return Err(NeedsProfile { profiles, user_id: user_id.into_owned() });
+        }
+        flags.count();
         let mut prepared = Prepared {
-            route: position,
+            route: taken.position,
             upstream: decision.upstream,
             strategy: decision.strategy,
             set_cookie: set_cookie.as_deref().and_then(headers::value),
@@ -170,18 +239,20 @@ impl Requests {
             prepared.tell(&names.user_id, &user_id);
         }
         self.tell_flags(route, &mut flags, &mut prepared);
-        let shown = names.context_attributes.iter().filter_map(|name| Some((name.clone(), attributes.json(name)?)));
+        let shown = names
+            .context_attributes
+            .iter()
+            .filter_map(|name| Some((name.clone(), attributes.attribute(name)?.to_json())));
         let shown: serde_json::Map<_, _> = shown.collect();
         if !shown.is_empty() {
             prepared.tell(&names.user_context, &headers::context(shown));
         }
         let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
-        let upstream = upstreams.name(decision.upstream);
-        let strategy = decision.strategy;
-        prepared
-            .tell(&names.route, &format!("{};strategy={strategy};upstream={upstream};revision={revision}", route.name));
+        let parts = [&route.name, ";strategy=", decision.strategy, ";upstream=", upstreams.name(decision.upstream)];
+        prepared.tell(&names.route, &format!("{};revision={revision}", parts.concat()));
         prepared.tell(&names.request_id, &exchange.request_id);
-        prepared
+        forwarded(request, taken, &mut prepared);
+        Ok(prepared)
     }
 
     fn tell_flags<'r>(&self, route: &'r Route, flags: &mut RouteFlags<'_, '_, 'r>, prepared: &mut Prepared) {
@@ -191,7 +262,7 @@ impl Requests {
             prepared.tell(&self.config.inject.flags, &text);
         }
         if truncated {
-            prepared.tell(&HeaderName::from_static("x-flaggate-truncated"), "1");
+            prepared.tell(&TRUNCATED, "1");
         }
         for own in &route.flag_headers {
             if let Some(evaluation) = flags.evaluate(&own.flag) {
@@ -199,6 +270,20 @@ impl Requests {
             }
         }
     }
+}
+
+#[cfg(test)]
+impl Taken {
+    pub(super) fn for_testing(trusted: bool) -> Self {
+        let (host, path, client) = ("h".to_owned(), "/a".to_owned(), "192.0.2.1".to_owned());
+        Self { position: 0, host, path, client, peer: IpAddr::from([192, 0, 2, 1]), is_proxy: false, trusted }
+    }
+}
+
+/// A flag asks for what the request does not say.
+struct NeedsProfile<'p> {
+    profiles: &'p Profiles,
+    user_id: String,
 }
 
 impl Prepared {
@@ -217,14 +302,15 @@ fn refused((status, detail): Refusal) -> Failure {
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
-fn forwarded(request: &Parts, facts: &Facts<'_>, prepared: &mut Prepared) {
+fn forwarded(request: &Parts, taken: &Taken, prepared: &mut Prepared) {
     let before =
-        |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| facts.is_proxy);
-    let chain =
-        before("x-forwarded-for").map_or_else(|| facts.client.to_owned(), |before| format!("{before}, {}", facts.peer));
-    prepared.tell(&HeaderName::from_static("x-forwarded-for"), &chain);
-    prepared.tell(&HeaderName::from_static("x-forwarded-proto"), before("x-forwarded-proto").unwrap_or("http"));
-    prepared.tell(&HeaderName::from_static("x-forwarded-host"), before("x-forwarded-host").unwrap_or(facts.host));
+        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
+    match before(FORWARDED_FOR) {
+        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
+        None => prepared.tell(&FORWARDED_FOR, &taken.client),
+    }
+    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or("http"));
+    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
 }
 
 /// Puts the path that is forwarded into the request.
@@ -233,11 +319,13 @@ fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), 
         Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
         Some(_) | None => path,
     };
-    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let uri = format!("{}{forwarded}{query}", if forwarded.starts_with('/') { "" } else { "/" });
-    if header.uri.path_and_query().is_none_or(|known| known.as_str() != uri) {
-        header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
+    let separator = if forwarded.starts_with('/') { "" } else { "/" };
+    if separator.is_empty() && forwarded == header.uri.path() {
+        return Ok(());
     }
+    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let uri = [separator, forwarded, &query].concat();
+    header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
     Ok(())
 }
 

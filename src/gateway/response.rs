@@ -2,9 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, SERVER, TRANSFER_ENCODING, UPGRADE, VARY},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, VARY},
 };
 use pingora::{Result, http::ResponseHeader};
+use smallvec::SmallVec;
 
 /// What the gateway calls itself.
 pub(super) const SERVER_NAME: HeaderValue = HeaderValue::from_static("flaggate");
@@ -14,6 +15,42 @@ pub(super) const SERVER_NAME: HeaderValue = HeaderValue::from_static("flaggate")
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "te", "trailer", "upgrade"];
 
+/// The request headers that a response depends on, for `Vary`.
+#[derive(Debug)]
+pub(super) struct Vary {
+    names: Vec<String>,
+    /// All names in one value, for a response that has no `Vary` of its own.
+    joined: Option<HeaderValue>,
+}
+
+impl Vary {
+    /// `names` are those of headers, each once.
+    pub(super) fn new(names: Vec<String>) -> Self {
+        let joined = HeaderValue::from_str(&names.join(", ")).ok().filter(|_| !names.is_empty());
+        Self { names, joined }
+    }
+
+    /// Adds the names to `Vary`, each once; `Vary: *` says it all already.
+    ///
+    /// # Errors
+    /// Never in practice: the inserted header is valid.
+    pub(super) fn add_to(&self, response: &mut ResponseHeader) -> Result<()> {
+        let Some(joined) = &self.joined else { return Ok(()) };
+        if !response.headers.contains_key(VARY) {
+            return response.insert_header("Vary", joined.clone());
+        }
+        let known: Vec<String> =
+            response.headers.get_all(VARY).iter().flat_map(tokens).map(str::to_ascii_lowercase).collect();
+        if known.iter().any(|name| name == "*") {
+            return Ok(());
+        }
+        for name in self.names.iter().filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+            response.append_header("Vary", name.as_str())?;
+        }
+        Ok(())
+    }
+}
+
 /// Removes what is not for the client: hop-by-hop headers and those that the upstream nominated in `Connection`.
 /// An upgrade keeps what makes it one.
 ///
@@ -21,43 +58,25 @@ const HOP_BY_HOP: [&str; 7] =
 /// Never in practice: the inserted headers are valid.
 pub(super) fn clean(response: &mut ResponseHeader) -> Result<()> {
     let upgrade = (response.status == StatusCode::SWITCHING_PROTOCOLS).then(|| response.headers.get(UPGRADE).cloned());
-    for name in nominated(&response.headers) {
-        response.remove_header(&name);
-    }
-    for name in HOP_BY_HOP {
+    let mut unwanted = nominated(&response.headers);
+    unwanted.extend(response.headers.keys().filter(|name| HOP_BY_HOP.contains(&name.as_str())).cloned());
+    for name in &unwanted {
         response.remove_header(name);
     }
     if let Some(protocol) = upgrade.flatten() {
         response.insert_header(CONNECTION, "Upgrade")?;
         response.insert_header(UPGRADE, protocol)?;
     }
-    response.insert_header(SERVER, SERVER_NAME)
-}
-
-/// Adds names to `Vary`, each once; `Vary: *` says it all already.
-///
-/// # Errors
-/// Never in practice: the inserted header is valid.
-pub(super) fn vary<'n>(response: &mut ResponseHeader, names: impl IntoIterator<Item = &'n str>) -> Result<()> {
-    let known: Vec<String> =
-        response.headers.get_all(VARY).iter().flat_map(tokens).map(|name| name.to_ascii_lowercase()).collect();
-    if known.iter().any(|name| name == "*") {
-        return Ok(());
-    }
-    for name in names {
-        if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            response.append_header(VARY, name)?;
-        }
-    }
-    Ok(())
+    response.insert_header("Server", SERVER_NAME)
 }
 
 /// The headers that `Connection` names, but for those without which a message cannot be read.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
     headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(tokens)
+        .filter(|token| !token.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| ![CONTENT_LENGTH, TRANSFER_ENCODING, HOST].contains(name))
         .collect()
@@ -110,18 +129,22 @@ mod tests {
         assert_eq!(cleaned(101, &headers), ["connection: Upgrade", "server: flaggate", "upgrade: websocket"]);
     }
 
+    fn varied(headers: &[(&'static str, &'static str)], names: &[&str]) -> Vec<String> {
+        let mut response = response(200, headers);
+        Vary::new(names.iter().map(|name| (*name).to_owned()).collect()).add_to(&mut response).unwrap();
+        response.headers.get_all(VARY).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
     #[test]
     fn vary_names_each_header_once() {
-        let mut response = response(200, &[("Vary", "Accept-Encoding, cookie")]);
-        vary(&mut response, ["Cookie", "X-User-Id"]).unwrap();
-        let values: Vec<&HeaderValue> = response.headers.get_all(VARY).iter().collect();
-        assert_eq!(values, ["Accept-Encoding, cookie", "X-User-Id"]);
+        let names = ["cookie", "x-user-id"];
+        assert_eq!(varied(&[], &names), ["cookie, x-user-id"]);
+        assert_eq!(varied(&[("Vary", "Accept-Encoding, Cookie")], &names), ["Accept-Encoding, Cookie", "x-user-id"]);
+        assert_eq!(varied(&[], &[]), [""; 0]);
     }
 
     #[test]
     fn vary_of_everything_stays() {
-        let mut response = response(200, &[("Vary", "*")]);
-        vary(&mut response, ["Cookie"]).unwrap();
-        assert_eq!(response.headers.get_all(VARY).iter().count(), 1);
+        assert_eq!(varied(&[("Vary", "*")], &["cookie"]), ["*"]);
     }
 }

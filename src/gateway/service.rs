@@ -17,6 +17,7 @@ use super::{
 use crate::{
     config::Config,
     drain::Drain,
+    profiles::Profiles,
     snapshot::SnapshotCell,
     telemetry::{AccessLog, Metrics},
 };
@@ -37,6 +38,8 @@ pub struct Parts {
     pub access_log: AccessLog,
     /// Whether the process is stopping.
     pub drain: Drain,
+    /// Where users' profiles are looked up, if they are.
+    pub profiles: Option<Profiles>,
 }
 
 /// pingora's settings for this configuration.
@@ -72,28 +75,20 @@ pub fn check_listeners(config: &Config) -> io::Result<()> {
 }
 
 /// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s.
-pub fn add_services(server: &mut Server, parts: Parts) {
+pub fn add_services(server: &mut Server, parts: &Parts) {
     let upstreams = Arc::new(Upstreams::new(&parts.config.upstreams, &parts.metrics));
     let checks =
         GenBackgroundService::new("health checks".to_owned(), Arc::new(HealthChecks::new(Arc::clone(&upstreams))));
     let checks = server.add_service(checks);
 
     for listener in &parts.config.listeners {
-        let Parts { config, cell, metrics, access_log, drain } = &parts;
-        let gateway = Gateway::new(
-            Arc::clone(config),
-            listener,
-            cell.clone(),
-            Arc::clone(&upstreams),
-            metrics,
-            access_log.clone(),
-        );
-        let proxy = http_proxy(&server.configuration, gateway.draining(drain.clone()));
+        let gateway = Gateway::new(parts, listener, Arc::clone(&upstreams));
+        let proxy = http_proxy(&server.configuration, gateway);
         let mut service = listening::Service::new(listener.name.clone(), Patient(Arc::new(proxy)));
         service.add_tcp(&listener.address.to_string());
-        service.threads = Some(config.server.workers);
+        service.threads = Some(parts.config.server.workers);
         // The first results are there before the first request.
-        server.add_service(Drained { service, drain: drain.clone() }).add_dependency(&checks);
+        server.add_service(Drained { service, drain: parts.drain.clone() }).add_dependency(&checks);
     }
 }
 

@@ -36,6 +36,19 @@ impl<'a> Attribute<'a> {
         }
     }
 
+    /// The value as JSON.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        match self {
+            Self::Bool(flag) => flag.into(),
+            Self::Integer(number) => number.into(),
+            Self::Float(number) => number.into(),
+            Self::Text(text) => text.into(),
+            Self::Json(value) => value.clone(),
+            Self::Set(members) => members.into(),
+        }
+    }
+
     /// The text of a string.
     #[must_use]
     pub const fn as_text(self) -> Option<&'a str> {

@@ -4,6 +4,7 @@ mod attribute;
 mod change;
 mod fault;
 mod flag;
+mod profile;
 mod reason;
 mod revision;
 
@@ -11,5 +12,6 @@ pub use attribute::{Attribute, Attributes, Context, NoAttributes};
 pub use change::{Change, DocumentKey, DocumentKind};
 pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::{FlagDocument, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
+pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;

@@ -19,6 +19,12 @@ impl WorldRevision {
     pub fn may_follow(&self, earlier: &Self) -> bool {
         self.epoch != earlier.epoch || self.number >= earlier.number
     }
+
+    /// Whether who is at `self` has, in one epoch, also got `revision`.
+    #[must_use]
+    pub fn has(&self, revision: &Self) -> bool {
+        self.epoch == revision.epoch && self.number >= revision.number
+    }
 }
 
 impl fmt::Display for WorldRevision {

@@ -21,6 +21,7 @@ use super::{
     commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
     feed::Feed,
     presence::Presence,
+    profiles::UserFeed,
 };
 
 /// Kind and key → the document's revision and text.
@@ -41,13 +42,14 @@ pub struct EmbeddedStore {
     /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
     /// do not fill up the threads for blocking work.
     writing: Arc<Mutex<()>>,
+    users: UserFeed,
     presence: Presence,
 }
 
 /// What the blocking threads share.
-struct File {
+pub(super) struct File {
     path: PathBuf,
-    database: Database,
+    pub(super) database: Database,
     feed: Feed,
 }
 
@@ -61,10 +63,20 @@ impl EmbeddedStore {
         let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
         let database = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
         let file = File { path: path.to_owned(), database, feed: Feed::new() };
-        Ok(Self { file: Arc::new(file), writing: Arc::default(), presence: Presence::default() })
+        Ok(Self {
+            file: Arc::new(file),
+            writing: Arc::default(),
+            users: UserFeed::new(),
+            presence: Presence::default(),
+        })
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Tells of users whose profile changed.
+    pub(super) fn users(&self) -> &UserFeed {
+        &self.users
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -141,6 +153,11 @@ impl Store for EmbeddedStore {
     async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError> {
         // One gateway owns the file, so nobody else needs to read it there.
         self.presence.beat(gateway);
+        Ok(())
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        self.presence.leave(id);
         Ok(())
     }
 
@@ -313,7 +330,7 @@ fn remember(
 
 /// Why work on the file failed, before the file is named.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Database(redb::Error),
     Damaged(String),
     Store(StoreError),

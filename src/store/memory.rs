@@ -121,6 +121,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        self.presence.leave(id);
+        Ok(())
+    }
+
     async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {
         Ok(self.presence.seen())
     }

@@ -3,9 +3,11 @@
 mod backup;
 mod commit;
 mod embedded;
+mod embedded_profiles;
 mod feed;
 mod memory;
 mod presence;
+mod profiles;
 mod redis;
 mod seed;
 mod sync;
@@ -24,7 +26,8 @@ use crate::{
 pub use self::redis::RedisStore;
 pub use embedded::EmbeddedStore;
 pub use memory::MemoryStore;
-pub use presence::{Gateway, SeenGateway};
+pub use presence::{Gateway, SeenGateway, give_signs_of_life};
+pub use profiles::{ChangedUsers, MemoryProfiles, ProfileStore, tell_changes};
 pub use seed::{SeedError, seed_if_empty};
 pub use sync::{Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
@@ -216,19 +219,39 @@ pub trait Store: Send + Sync {
     ) -> Result<WorldRevision, StoreError>;
     /// Gives a sign of life.
     async fn beat(&self, gateway: &Gateway) -> Result<(), StoreError>;
+    /// Ends the signs of life of the gateway `id`: it stops.
+    async fn leave(&self, id: &str) -> Result<(), StoreError>;
     /// The gateways that gave a sign of life within the last hour, sorted by id.
     async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError>;
+}
+
+/// The store that a configuration names.
+#[derive(Clone)]
+pub struct Opened {
+    /// Where documents live.
+    pub documents: Arc<dyn Store>,
+    /// Where what is known of users lives.
+    pub profiles: Arc<dyn ProfileStore>,
 }
 
 /// Opens the store that the configuration names. Blocks; for the start of the process.
 ///
 /// # Errors
 /// The store cannot be opened; the message says what would help.
-pub fn open(config: &config::Store) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(config: &config::Store) -> Result<Opened, StoreError> {
     Ok(match &config.kind {
-        StoreKind::Memory => Arc::new(MemoryStore::new()),
-        StoreKind::Embedded { path } => Arc::new(EmbeddedStore::open(path)?),
+        StoreKind::Memory => {
+            Opened { documents: Arc::new(MemoryStore::new()), profiles: Arc::new(MemoryProfiles::new()) }
+        }
+        StoreKind::Embedded { path } => Opened::both(EmbeddedStore::open(path)?),
         // Not connected to yet: a gateway starts without its Redis.
-        StoreKind::Redis(config) => Arc::new(RedisStore::new((**config).clone())),
+        StoreKind::Redis(config) => Opened::both(RedisStore::new((**config).clone())),
     })
+}
+
+impl Opened {
+    fn both(store: impl Store + ProfileStore + 'static) -> Self {
+        let store = Arc::new(store);
+        Self { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store }
+    }
 }

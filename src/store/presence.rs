@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -9,6 +10,9 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use tokio::{sync::watch, time::timeout};
+
+use super::Store;
 use crate::{clock, model::WorldRevision};
 
 /// A gateway that gave a sign of life this long ago or less is live.
@@ -16,6 +20,12 @@ const LIVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// A gateway that gave none for so long is forgotten.
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+
+/// How often a gateway gives a sign of life when nothing changes.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// The pause after a sign of life that did not reach the store.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a gateway says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +61,38 @@ impl SeenGateway {
     }
 }
 
+/// Tells the store which revision this gateway serves, at each change and now and then, until `stop` is ready; then says
+/// goodbye, so that nobody waits for it.
+pub async fn give_signs_of_life(
+    store: Arc<dyn Store>,
+    mut gateway: Gateway,
+    mut applied: watch::Receiver<Option<WorldRevision>>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = pin!(stop);
+    let beating = async {
+        loop {
+            (gateway.applied, gateway.at) = (applied.borrow_and_update().clone(), clock::now());
+            let pause = match store.beat(&gateway).await {
+                Ok(()) => BEAT_EVERY,
+                Err(error) => {
+                    log::debug!("store: a sign of life was lost: {error}");
+                    PAUSE
+                }
+            };
+            // An error says that the sync ended, and with it this will soon.
+            timeout(pause, applied.changed()).await.ok();
+        }
+    };
+    tokio::select! {
+        () = beating => {}
+        () = &mut stop => {}
+    }
+    if let Err(error) = store.leave(&gateway.id).await {
+        log::debug!("store: the goodbye was lost: {error}");
+    }
+}
+
 /// The gateways of a store that lives in this process.
 #[derive(Debug, Default)]
 pub(super) struct Presence(Mutex<BTreeMap<Arc<str>, (Gateway, Instant)>>);
@@ -61,6 +103,10 @@ impl Presence {
         let mut seen = self.0.lock().expect("nothing panics while it holds the gateways");
         seen.retain(|_, (_, at)| now - *at <= FORGOTTEN_AFTER);
         seen.insert(gateway.id.clone(), (gateway.clone(), now));
+    }
+
+    pub(super) fn leave(&self, id: &str) {
+        self.0.lock().expect("nothing panics while it holds the gateways").remove(id);
     }
 
     /// Sorted by id.

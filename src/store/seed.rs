@@ -22,6 +22,9 @@ pub enum SeedError {
         /// What is wrong.
         message: String,
     },
+    /// The text is not a JSON array.
+    #[error("it is not a JSON array of flags: {0}")]
+    Text(#[from] serde_json::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -72,6 +72,8 @@ pub struct AccessLine {
     pub bytes_sent: u64,
     /// What went wrong.
     pub error: Option<&'static str>,
+    /// Flags were evaluated without the user's profile, which did not come in time.
+    pub profile_unavailable: bool,
 }
 
 impl AccessLog {
@@ -166,6 +168,7 @@ impl AccessLine {
         fields.number("bytes_received", Some(self.bytes_received));
         fields.number("bytes_sent", Some(self.bytes_sent));
         fields.optional("error", self.error);
+        fields.optional("detail", self.profile_unavailable.then_some("profile_unavailable"));
         fields.end();
     }
 }
@@ -274,6 +277,7 @@ mod tests {
             bytes_received: 0,
             bytes_sent: 12,
             error: None,
+            profile_unavailable: false,
         }
     }
 

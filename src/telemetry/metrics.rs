@@ -33,6 +33,18 @@ pub struct Metrics {
     endpoint_healthy: IntGaugeVec,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
+    profiles: ProfileMetrics,
+}
+
+/// How look-ups of profiles went.
+#[derive(Clone, Debug)]
+pub struct ProfileMetrics {
+    /// The cache knew.
+    pub cached: IntCounter,
+    /// The store knew.
+    pub looked_up: IntCounter,
+    /// There was no answer in time: evaluated without a profile.
+    pub unavailable: IntCounter,
 }
 
 /// The hundreds of a response's status.
@@ -86,6 +98,9 @@ impl Metrics {
             seconds("flaggate_request_duration_seconds", "Time from a request's header to the end of its response.");
         let upstream_duration =
             seconds("flaggate_upstream_duration_seconds", "Time from choosing an endpoint to its response's header.");
+        let look_ups = Opts::new("flaggate_profile_lookups_total", "Look-ups of users' profiles by how they went.");
+        let look_ups = register(&registry, IntCounterVec::new(look_ups, &["result"]));
+        let look_up = |result: &str| look_ups.with_label_values(&[result]);
         let healthy = Opts::new("flaggate_upstream_endpoint_healthy", "1 while an endpoint takes requests, else 0.");
         Self {
             requests: register(
@@ -106,6 +121,11 @@ impl Metrics {
                     "Access lines dropped because the queue was full.",
                 ),
             ),
+            profiles: ProfileMetrics {
+                cached: look_up("cached"),
+                looked_up: look_up("looked_up"),
+                unavailable: look_up("unavailable"),
+            },
             registry,
         }
     }
@@ -126,6 +146,12 @@ impl Metrics {
     #[must_use]
     pub fn access_log_dropped(&self) -> &IntCounter {
         &self.access_log_dropped
+    }
+
+    /// How look-ups of profiles go.
+    #[must_use]
+    pub fn profiles(&self) -> ProfileMetrics {
+        self.profiles.clone()
     }
 
     /// Whether an endpoint takes requests.

@@ -4,4 +4,4 @@ pub mod access_log;
 pub mod metrics;
 
 pub use access_log::{AccessLine, AccessLog};
-pub use metrics::{CodeClass, Metrics, RequestMetrics};
+pub use metrics::{CodeClass, Metrics, ProfileMetrics, RequestMetrics};

@@ -30,7 +30,16 @@ pub(crate) async fn serve() -> Served {
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let shared: Arc<dyn Store> = store.clone();
     let registry = metrics.registry().clone();
-    let admin = Admin { store: shared, cell, sync, registry, named: Arc::new([]), drain };
+    let admin = Admin {
+        store: shared,
+        cell,
+        sync,
+        profiles: None,
+        registry,
+        named: Arc::new([]),
+        drain,
+        ready_stale_after: None,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));

@@ -1,203 +1,187 @@
-//! The real program over a real Redis: two gateways, a Redis that dies, one that is not there yet.
+//! Several gateways of the real binary over one real Redis.
+use std::{process::Command, time::Duration};
 
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
-
-use reqwest::Client;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    time::{Instant, sleep},
-};
 
 use crate::{
-    following::SOON,
-    server::{Server, free_port},
+    replicas::{Gateway, Load, until, upstream},
+    server::Server,
 };
 
-/// A gateway that runs.
-struct Gateway {
-    process: Child,
-    port: u16,
-    admin: u16,
-    client: Client,
+/// Three gateways, and their Redis.
+struct World {
+    redis: Server,
+    gateways: Vec<Gateway>,
 }
 
-impl Gateway {
-    /// Starts one that sends users of flag `f` to a canary; its files are in `folder`.
-    fn start(folder: &TempDir, redis: u16, upstreams: [u16; 2]) -> Self {
-        let [port, admin] = [free_port(), free_port()];
-        let [stable, canary] = upstreams;
-        let config = format!(
-            "listeners = [{{ name = \"web\", address = \"127.0.0.1:{port}\" }}]\nadmin.address = \"127.0.0.1:{admin}\"\n\
-             access_log.enabled = false\nserver.workers = 1\n\
-             upstreams.stable.endpoints = [{{ address = \"127.0.0.1:{stable}\" }}]\n\
-             upstreams.canary.endpoints = [{{ address = \"127.0.0.1:{canary}\" }}]\n\
-             routes = [{{ name = \"all\", upstream = \"stable\", canary = {{ flag = \"f\", upstream = \"canary\" }} }}]\n\
-             [store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{redis}\"\nbackup = \"backup.json\"\n"
-        );
-        let path = folder.path().join("flaggate.toml");
-        fs::write(&path, config).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let client = Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        Self { process, port, admin, client }
+impl World {
+    async fn start(count: usize) -> Self {
+        Self::start_with(count, "").await
     }
 
-    /// What the user gets; `None`: nothing, or no 200.
-    async fn get(&self) -> Option<String> {
-        let request = self.client.get(format!("http://127.0.0.1:{}/", self.port)).header("X-User-Id", "u");
-        request.send().await.ok()?.error_for_status().ok()?.text().await.ok()
-    }
-
-    async fn until_get(&self, wanted: Option<&str>) {
-        until(async || self.get().await.as_deref() == wanted).await;
-    }
-
-    async fn is_ready(&self) -> Option<bool> {
-        let answer = self.client.get(format!("http://127.0.0.1:{}/readyz", self.admin)).send().await.ok()?;
-        Some(answer.status().is_success())
-    }
-
-    async fn until_store(&self, wanted: impl Fn(&Value) -> bool) {
-        until(async || {
-            let answer = self.client.get(format!("http://127.0.0.1:{}/diagnostics", self.admin)).send().await;
-            match answer {
-                Ok(answer) => wanted(&answer.json::<Value>().await.unwrap()["store"]),
-                Err(_) => false,
-            }
-        })
-        .await;
-    }
-
-    async fn create(&self, enabled: bool) {
-        let flag = json!({"key": "f", "name": "F", "flag_type": "boolean", "enabled": true, "default_value": enabled});
-        let url = format!("http://127.0.0.1:{}/flags", self.admin);
-        assert_eq!(self.client.post(url).json(&flag).send().await.unwrap().status(), 200);
-    }
-
-    async fn patch(&self, value: bool) -> u16 {
-        let url = format!("http://127.0.0.1:{}/flags/f", self.admin);
-        let sent = self.client.patch(url).json(&json!({"default_value": value})).send().await;
-        sent.unwrap().status().as_u16()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-async fn until(condition: impl AsyncFn() -> bool) {
-    let by = Instant::now() + SOON;
-    while !condition().await {
-        assert!(Instant::now() < by, "it did not come that far in time");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// An upstream that answers with its name.
-async fn upstream(name: &'static str) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(async move || name)).await });
-    port
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_gateways_share_flags_and_serve_on_while_redis_is_gone() {
-    let mut redis = Server::start(&[]);
-    let upstreams = [upstream("stable").await, upstream("canary").await];
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let gateways = folders.each_ref().map(|folder| Arc::new(Gateway::start(folder, redis.port, upstreams)));
-    for gateway in &gateways {
-        gateway.until_get(Some("stable")).await;
-        gateway.until_store(|store| store["store_up"] == true).await;
-    }
-    gateways[0].create(true).await;
-    gateways[1].until_get(Some("canary")).await;
-    gateways[0].until_get(Some("canary")).await;
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let failures = Arc::new(AtomicUsize::new(0));
-    let users = gateways.clone().map(|gateway| {
-        let (stop, failures) = (stop.clone(), failures.clone());
-        tokio::spawn(async move {
-            while !stop.load(SeqCst) {
-                if gateway.get().await.as_deref() != Some("canary") {
-                    failures.fetch_add(1, SeqCst);
-                }
-            }
-        })
-    });
-    redis.ask(&["SAVE"]);
-    for _ in 0..3 {
-        redis.kill();
-        let killed = Instant::now();
-        for gateway in &gateways {
-            gateway.until_store(|store| store["store_up"] == false && !store["stale_since"].is_null()).await;
+    async fn start_with(count: usize, store: &str) -> Self {
+        let redis = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let upstreams = [upstream("stable").await, upstream("canary").await];
+        let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\n{store}", redis.port);
+        let mut gateways = Vec::new();
+        for number in 1..=count {
+            let name = format!("server.name = \"gateway-{number}\"");
+            gateways.push(Gateway::start(upstreams, &store, &name).await);
         }
-        assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
-        assert_eq!(gateways[0].patch(false).await, 503);
-        redis.resume();
-        let resumed = Instant::now();
+        let flag = json!({ "key": "canary", "name": "Canary", "rollout_enabled": true, "rollout_percentage": 0 });
         for gateway in &gateways {
-            gateway.until_store(|store| store["store_up"] == true && store["stale_since"].is_null()).await;
+            gateway.until_store("the store answers", |store| store["store_up"] == true).await;
         }
-        // The longest wait between two tries is two seconds.
-        assert!(resumed.elapsed() < Duration::from_secs(4), "{:?}", resumed.elapsed());
+        let (status, answer) = gateways[0].ask("POST", &format!("/flags?wait={count}"), Some(flag)).await;
+        assert_eq!(status, 200, "{answer}");
+        Self { redis, gateways }
     }
-    stop.store(true, SeqCst);
-    for user in users {
-        user.await.unwrap();
+
+    /// The upstreams that one user reaches through each gateway.
+    async fn reached(&self) -> Vec<Option<String>> {
+        let mut reached = Vec::new();
+        for gateway in &self.gateways {
+            reached.push(gateway.client().get("ann").await);
+        }
+        reached
     }
-    assert_eq!(failures.load(SeqCst), 0, "no request fails and no user is moved");
-    assert_eq!(gateways[1].patch(false).await, 200);
-    gateways[0].until_get(Some("stable")).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_starts_without_redis_and_follows_when_it_comes() {
-    let mut redis = Server::start(&[]);
-    let upstreams = [upstream("stable").await, upstream("canary").await];
-    let folder = tempfile::tempdir().unwrap();
-    redis.kill();
-    // Without a backup: it listens, knows no flag and is not ready.
-    let gateway = Gateway::start(&folder, redis.port, upstreams);
-    gateway.until_get(Some("stable")).await;
-    assert_eq!(gateway.is_ready().await, Some(false));
-    redis.resume();
-    until(async || gateway.is_ready().await == Some(true)).await;
-    gateway.create(true).await;
-    gateway.until_get(Some("canary")).await;
-    // With one: what was good is served at once.
-    let backup = folder.path().join("backup.json");
-    until(async || fs::read_to_string(&backup).is_ok_and(|text| text.contains("default_value"))).await;
-    drop(gateway);
-    redis.kill();
-    let began = Instant::now();
-    let gateway = Gateway::start(&folder, redis.port, upstreams);
-    gateway.until_get(Some("canary")).await;
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    assert_eq!(gateway.is_ready().await, Some(true));
-    // It comes back empty: nothing is wiped.
-    redis.resume();
-    gateway.until_store(|store| store["alarm"]["because"] == "empty").await;
-    assert_eq!(gateway.get().await.as_deref(), Some("canary"));
+fn all(upstream: &str, count: usize) -> Vec<Option<String>> {
+    vec![Some(upstream.to_owned()); count]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_write_is_served_by_all() {
+    let mut world = World::start(3).await;
+    for round in 0..20 {
+        let (percentage, expected) = if round % 2 == 0 { (100, "canary") } else { (0, "stable") };
+        let (status, answer) = world.gateways[round % 3].set_canary(percentage, "?wait=all").await;
+        assert_eq!((status, &answer["acknowledged"], &answer["of"]), (200, &json!(3), &json!(3)), "{answer}");
+        assert!(answer["ms"].as_f64().unwrap() > 0.0 && answer["revision"].is_u64(), "{answer}");
+        assert_eq!(world.reached().await, all(expected, 3));
+    }
+    let (status, answer) = world.gateways[0].set_canary(50, "?wait=4&timeout=0.05").await;
+    assert_eq!((status, &answer["success"], &answer["acknowledged"]), (202, &json!(true), &json!(3)), "{answer}");
+    let (status, answer) = world.gateways[0].set_canary(50, "?wait=soon").await;
+    assert_eq!((status, &answer["detail"][0]["loc"]), (422, &json!(["query", "wait"])), "{answer}");
+
+    // Who says goodbye is not waited for.
+    world.gateways[2].stop().await;
+    let (status, answer) = world.gateways[0].set_canary(10, "?wait=all").await;
+    assert_eq!((status, &answer["of"]), (200, &json!(2)), "{answer}");
+    let (_, answer) = world.gateways[0].ask("GET", "/gateways", None).await;
+    let names: Vec<&Value> = answer["gateways"].as_array().unwrap().iter().map(|gateway| &gateway["name"]).collect();
+    assert_eq!(names, ["gateway-1", "gateway-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_dies_under_load_fails_no_request_and_is_caught_up_with() {
+    let mut world = World::start_with(2, "ready_stale_after = \"500ms\"").await;
+    world.gateways[0].set_canary(50, "?wait=all").await;
+    let load = Load::start(&world.gateways, 4, Duration::from_millis(1));
+    world.redis.kill();
+    for gateway in &world.gateways {
+        gateway.until_store("the loss is seen", |store| store["store_up"] == false).await;
+        until("it is not ready", async || gateway.ask("GET", "/readyz", None).await.0 == 503).await;
+        let (status, _) = gateway.set_canary(10, "").await;
+        assert_eq!(status, 503);
+    }
+    world.redis.resume();
+    for gateway in &world.gateways {
+        gateway.until_store("the store is back", |store| store["store_up"] == true).await;
+        until("it is ready", async || gateway.ask("GET", "/readyz", None).await.0 == 200).await;
+    }
+    let asked = load.end().await;
+    assert_eq!((asked.failed, asked.flipped), (0, 0), "of {}", asked.micros.len());
+    let (status, answer) = world.gateways[1].set_canary(100, "?wait=all").await;
+    assert_eq!((status, &answer["acknowledged"]), (200, &json!(2)), "{answer}");
+    assert_eq!(world.reached().await, all("canary", 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_redis_flips_nobody_and_is_written_back() {
+    let world = World::start(2).await;
+    world.gateways[0].set_canary(50, "?wait=all").await;
+    let load = Load::start(&world.gateways, 4, Duration::from_millis(1));
+    world.redis.ask(&["FLUSHALL"]);
+    // The comparison comes at its own time; a write elsewhere would bring it at once.
+    for gateway in &world.gateways {
+        gateway.until_store("the store is refused", |store| !store["alarm"].is_null()).await;
+        assert_eq!(gateway.ask("GET", "/readyz", None).await.0, 200);
+    }
+    let (status, answer) = world.gateways[1].set_canary(10, "").await;
+    assert_eq!(status, 503);
+    assert!(answer["detail"].as_str().unwrap().contains("store reseed"), "{answer}");
+
+    let admin = format!("http://{}", world.gateways[0].admin);
+    let flaggate = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_flaggate")).args(arguments).args(["--admin", &admin]).output();
+        let output = output.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    assert!(flaggate(&["status"]).1.contains("REFUSED: empty"), "{}", flaggate(&["status"]).1);
+    let (done, told) = flaggate(&["store", "reseed"]);
+    assert!(done && told.starts_with("1 documents were written back"), "{told}");
+    for gateway in &world.gateways {
+        gateway.until_store("all is well", |store| store["alarm"].is_null() && store["store_up"] == true).await;
+    }
+    let (again, told) = flaggate(&["store", "reseed"]);
+    assert!(!again && told.contains("409"), "{told}");
+    let asked = load.end().await;
+    assert_eq!((asked.failed, asked.flipped), (0, 0), "of {}", asked.micros.len());
+    assert_eq!(world.gateways[1].set_canary(100, "?wait=all").await.0, 200);
+    assert_eq!(world.reached().await, all("canary", 2));
+    let told = flaggate(&["status"]).1;
+    assert!(told.starts_with("store     up at ") && told.matches("live").count() == 2, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_a_gateway_starts_from_its_backup() {
+    let mut world = World::start(1).await;
+    world.gateways[0].set_canary(100, "?wait=all").await;
+    world.gateways[0].stop().await;
+    world.redis.kill();
+    world.gateways[0].resume().await;
+    assert_eq!(world.reached().await, all("canary", 1));
+    assert_eq!(world.gateways[0].ask("GET", "/readyz", None).await.0, 200);
+    world.redis.resume();
+    let gateway = &world.gateways[0];
+    gateway.until_store("the store is loaded", |store| store["from_backup"] == false).await;
+    assert_eq!(gateway.set_canary(0, "?wait=all").await.0, 200);
+    assert_eq!(world.reached().await, all("stable", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_and_without_a_backup_a_gateway_waits() {
+    let mut world = World::start(1).await;
+    world.gateways[0].set_canary(100, "?wait=all").await;
+    world.gateways[0].kill();
+    world.gateways[0].lose_backup();
+    world.redis.kill();
+    world.gateways[0].resume().await;
+    assert_eq!(world.gateways[0].ask("GET", "/readyz", None).await.0, 503);
+    assert_eq!(world.reached().await, all("stable", 1), "a flag that is not known sends nobody anywhere");
+    world.redis.resume();
+    let gateway = &world.gateways[0];
+    until("it is ready", async || gateway.ask("GET", "/readyz", None).await.0 == 200).await;
+    assert_eq!(world.reached().await, all("canary", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_of_a_user_decides_at_every_gateway() {
+    let world = World::start(2).await;
+    let rule = json!({ "attribute": "plan", "operator": "equals", "value": "pro" });
+    let body = json!({ "targeting_enabled": true, "targeting_rules": [rule] });
+    let (status, answer) = world.gateways[0].ask("PATCH", "/flags/canary?wait=all", Some(body)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(world.reached().await, all("stable", 2));
+    // As a program does that writes profiles and tells who changed.
+    world.redis.ask(&["HSET", "user_profile:ann", "attributes", r#"{"plan": "pro"}"#]);
+    assert_eq!(world.redis.ask(&["PUBLISH", "flaggate:users", "ann"]), "2", "both gateways listen");
+    until("both gateways look her up", async || world.reached().await == all("canary", 2)).await;
+    let asked = json!({ "user_id": "ann" });
+    let (_, answer) = world.gateways[1].ask("POST", "/flags/canary/evaluate", Some(asked)).await;
+    assert_eq!((&answer["value"], &answer["reason"]), (&json!(true), &json!("targeting_match")), "{answer}");
 }

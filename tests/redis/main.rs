@@ -5,14 +5,20 @@
 #[path = "../support/promises.rs"]
 mod promises;
 
+#[path = "../support/profiles.rs"]
+mod profile_promises;
+
 mod access;
 mod cluster;
 mod contract;
 mod following;
 mod gateways;
 mod losses;
+mod measured;
 mod others;
 mod poison;
+mod profiles;
 mod proxy;
+mod replicas;
 mod sentinel;
 mod server;

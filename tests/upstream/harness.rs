@@ -13,6 +13,7 @@ use flaggate::{
     drain::Drain,
     gateway::{self, Parts},
     model::{DocumentKey, WorldRevision},
+    profiles::{Profiles, Source},
     snapshot::{Publisher, SnapshotCell, World},
     telemetry::{AccessLog, Metrics},
 };
@@ -244,6 +245,16 @@ impl Gateway {
 
     /// The same, with what TOML does not say.
     pub(crate) async fn start_changed(toml: &str, flags: &[serde_json::Value], change: impl Fn(&mut Config)) -> Self {
+        Self::start_with(toml, flags, change, None).await
+    }
+
+    /// The same, with what is stored of users.
+    pub(crate) async fn start_with(
+        toml: &str,
+        flags: &[serde_json::Value],
+        change: impl Fn(&mut Config),
+        source: Option<Source>,
+    ) -> Self {
         let address = nobody();
         let common = format!(
             "listeners = [{{ name = \"web\", address = \"{address}\" }}]\nadmin.address = \"127.0.0.1:0\"\n\
@@ -253,6 +264,7 @@ impl Gateway {
         let mut config =
             Config::parse("test", &(common + toml), std::iter::empty()).unwrap_or_else(|error| panic!("{error}"));
         change(&mut config);
+        let profiles = config.profiles;
         let (cell, publisher) = SnapshotCell::new();
         let documents =
             flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
@@ -267,6 +279,7 @@ impl Gateway {
             metrics: metrics.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
             drain: drain.clone(),
+            profiles: source.map(|source| Profiles::new(source, &profiles, metrics.profiles())),
         };
         let signal = StopWhenTold { drain: drain.clone(), told };
         let thread = thread::spawn(move || run(parts, signal));
@@ -311,7 +324,7 @@ impl Drop for Gateway {
 fn run(parts: Parts, signal: StopWhenTold) {
     let mut server = Server::new_with_opt_and_conf(None, gateway::server_conf(&parts.config));
     server.bootstrap();
-    gateway::add_services(&mut server, parts);
+    gateway::add_services(&mut server, &parts);
     server.run(RunArgs { shutdown_signal: Box::new(signal) });
 }
 

@@ -5,4 +5,5 @@ mod clients;
 mod faults;
 mod harness;
 mod lifecycle;
+mod profiles;
 mod routing;

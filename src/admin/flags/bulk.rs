@@ -4,11 +4,15 @@ use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
 
 use super::evaluate::Asked;
-use crate::admin::{
-    Admin,
-    body::Body,
-    form::{Form, Kind},
-    refusal::Refusal,
+use crate::{
+    admin::{
+        Admin,
+        body::Body,
+        form::{Form, Kind},
+        refusal::Refusal,
+    },
+    eval::FlagIndex,
+    model::Context,
 };
 
 /// Evaluates the flags of `flag_keys`, or all: `{key: {value, variation, reason}}`; `{"value": null, "error": …}` for
@@ -24,20 +28,21 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
     let (_, issues) = form.finish();
     Refusal::of_issues(issues.into_iter().map(|issue| issue.below("context")).collect())?;
     let snapshot = admin.cell.load();
-    let mut evaluator = snapshot.evaluator(asked.context());
-    let mut answer = |key: &str| match snapshot.flag(key).and_then(|flag| evaluator.evaluate(flag)) {
-        Some(evaluation) => {
-            json!({ "value": evaluation.value(), "variation": evaluation.variation(), "reason": evaluation.reason })
-        }
-        None => json!({ "value": null, "error": format!("404: Flag {key} not found") }),
-    };
     let named: Vec<&str> =
         keys.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut answers = Map::new();
-    if named.is_empty() {
-        answers.extend(snapshot.keys().map(|key| (key.to_owned(), answer(key))));
-    } else {
-        answers.extend(named.into_iter().map(|key| (key.to_owned(), answer(key))));
-    }
-    Ok(Json(answers))
+    let wanted = if named.is_empty() { snapshot.keys().collect() } else { named };
+    let answers = |context: Context<'_>| {
+        let flags: Vec<FlagIndex> = wanted.iter().filter_map(|key| snapshot.flag(key)).collect();
+        let mut evaluated = Vec::with_capacity(flags.len());
+        snapshot.evaluator(context).evaluate_all(&flags, |_, evaluation| evaluated.extend(evaluation));
+        let mut evaluated = evaluated.into_iter();
+        let mut answer = |key: &str| match snapshot.flag(key).and_then(|_| evaluated.next()) {
+            Some(evaluation) => {
+                json!({ "value": evaluation.value(), "variation": evaluation.variation(), "reason": evaluation.reason })
+            }
+            None => json!({ "value": null, "error": format!("404: Flag {key} not found") }),
+        };
+        wanted.iter().map(|key| ((*key).to_owned(), answer(key))).collect()
+    };
+    Ok(Json(asked.answered(admin.profiles.as_ref(), answers).await.0))
 }

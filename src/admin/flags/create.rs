@@ -1,21 +1,29 @@
 //! `POST /flags`.
 
-use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use axum::extract::State;
 
-use super::{check_size, document};
+use super::{check_size, document, success};
 use crate::{
-    admin::{Admin, body::Body, refusal::Refusal},
+    admin::{
+        Admin,
+        acknowledge::{Answer, WaitFor},
+        body::Body,
+        refusal::Refusal,
+    },
     clock,
     store::{Expected, StoreError},
 };
 
 /// Creates a flag: `{"success": true, "flag_key": …}`.
-pub(super) async fn create(State(admin): State<Admin>, body: Body) -> Result<Json<Value>, Refusal> {
+pub(super) async fn create(State(admin): State<Admin>, wait: WaitFor, body: Body) -> Result<Answer, Refusal> {
     let document = document::created(body.object()?, &admin.cell.load(), clock::now())?;
     check_size(&document)?;
     match admin.write(document.key(), Some(&document), Expected::Absent).await {
-        Ok(_) => Ok(Json(json!({ "success": true, "flag_key": document.key() }))),
+        Ok(written) => {
+            let mut body = success();
+            body.insert("flag_key".to_owned(), document.key().into());
+            Ok(admin.acknowledged(Some(&written.world), wait, body).await)
+        }
         Err(StoreError::Conflict { .. }) => Err(Refusal::conflict("Flag already exists")),
         Err(error) => Err(error.into()),
     }

@@ -1,19 +1,23 @@
 //! `DELETE /flags/{key}`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde_json::Value;
+use axum::extract::{Path, State};
 
 use super::success;
 use crate::{
-    admin::{Admin, refusal::Refusal},
+    admin::{
+        Admin,
+        acknowledge::{Answer, WaitFor},
+        refusal::Refusal,
+    },
     store::{Expected, StoreError},
 };
 
 /// Removes a flag, unless another one rests on it: `{"success": true}`.
-pub(super) async fn delete(State(admin): State<Admin>, Path(key): Path<String>) -> Result<Json<Value>, Refusal> {
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    Path(key): Path<String>,
+    wait: WaitFor,
+) -> Result<Answer, Refusal> {
     let snapshot = admin.cell.load();
     let dependents: Vec<&str> = snapshot.dependents(&key).collect();
     if !dependents.is_empty() {
@@ -23,7 +27,7 @@ pub(super) async fn delete(State(admin): State<Admin>, Path(key): Path<String>) 
         )));
     }
     match admin.write(&key, None, Expected::Present).await {
-        Ok(_) => Ok(success()),
+        Ok(written) => Ok(admin.acknowledged(Some(&written.world), wait, success()).await),
         Err(StoreError::Conflict { .. }) => Err(Refusal::not_found("Flag not found")),
         Err(error) => Err(error.into()),
     }

@@ -15,7 +15,8 @@ use crate::{
     },
     clock,
     eval::Evaluation,
-    model::Context,
+    model::{Context, WithProfile},
+    profiles::{Found, Profiles},
 };
 
 /// Whom a flag is evaluated for.
@@ -34,17 +35,23 @@ pub(super) async fn evaluate(
     let asked = Asked::take(&mut form);
     form.check()?;
     let snapshot = admin.cell.load();
-    let mut evaluator = snapshot.evaluator(asked.context());
-    let evaluation = snapshot.flag(&key).and_then(|flag| evaluator.evaluate(flag));
-    let evaluation = evaluation.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
-    Ok(Json(json!({
-        "key": key,
-        "value": evaluation.value(),
-        "variation": evaluation.variation(),
-        "reason": evaluation.reason,
-        "prerequisites_met": evaluation.prerequisites_met(),
-        "evaluation_details": details(&evaluation),
-    })))
+    let answer = |context: Context<'_>| {
+        let evaluation = snapshot.flag(&key).and_then(|flag| snapshot.evaluator(context).evaluate(flag))?;
+        Some(json!({
+            "key": key,
+            "value": evaluation.value(),
+            "variation": evaluation.variation(),
+            "reason": evaluation.reason,
+            "prerequisites_met": evaluation.prerequisites_met(),
+            "evaluation_details": details(&evaluation),
+        }))
+    };
+    let (answer, detail) = asked.answered(admin.profiles.as_ref(), answer).await;
+    let mut answer = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
+    if let Some(detail) = detail {
+        answer["evaluation_details"]["detail"] = detail.into();
+    }
+    Ok(Json(answer))
 }
 
 impl Asked {
@@ -63,8 +70,25 @@ impl Asked {
         }
     }
 
-    pub(super) fn context(&self) -> Context<'_> {
-        Context { user_id: &self.user_id, attributes: &self.attributes, now: clock::now() }
+    /// Evaluates with what is said, and once more with what is stored of the user if something lacked. A detail says
+    /// that the profile could not be had.
+    pub(super) async fn answered<T>(
+        &self,
+        profiles: Option<&Profiles>,
+        evaluate: impl Fn(Context<'_>) -> T,
+    ) -> (T, Option<&'static str>) {
+        let evaluated = |profile| {
+            let attributes = WithProfile::new(&self.attributes, profile);
+            let answer = evaluate(Context { user_id: &self.user_id, attributes: &attributes, now: clock::now() });
+            (answer, attributes.lacked())
+        };
+        let (answer, lacked) = evaluated(None);
+        let Some(profiles) = profiles.filter(|_| lacked && !self.user_id.is_empty()) else { return (answer, None) };
+        match profiles.get(&self.user_id).await {
+            Found::Profile(None) => (answer, None),
+            Found::Profile(Some(profile)) => (evaluated(Some(&profile)).0, None),
+            Found::Unavailable => (answer, Some("profile_unavailable")),
+        }
     }
 }
 

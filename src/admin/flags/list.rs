@@ -27,7 +27,7 @@ pub(super) async fn list(
     let query = query.unwrap_or_default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     tags.extend(pairs.filter(|(name, _)| name == "tags").map(|(_, tag)| tag.into_owned()));
-    let stored = admin.store.list(DocumentKind::Flag).await?;
+    let stored = admin.documents()?.list(DocumentKind::Flag).await?;
     let documents = stored.iter().filter_map(|stored| FlagDocument::parse(&stored.text).ok());
     let wanted = documents.filter(|document| tags.is_empty() || has_one(document, &tags));
     Ok(Json(wanted.map(|document| document.complete()).collect()))

@@ -17,17 +17,17 @@ use axum::{
     response::Redirect,
     routing::{get, post},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Admin, body::Body, refusal::Refusal};
+use super::{Admin, acknowledge::WaitFor, body::Body, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
-    store::{Expected, StoreError, Stored, Write, Written},
+    store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
 /// Who writes, as long as there are no tokens.
-const ANYONE: &str = "anonymous";
+pub(super) const ANYONE: &str = "anonymous";
 
 /// How long a write waits until this gateway serves it.
 const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -45,8 +45,8 @@ pub(super) fn router() -> Router<Admin> {
             "/flags/evaluate",
             post(bulk::evaluate)
                 .get(move |admin: State<Admin>| get::get(admin, own()))
-                .patch(move |admin: State<Admin>, body: Body| patch::patch(admin, own(), body))
-                .delete(move |admin: State<Admin>| delete::delete(admin, own())),
+                .patch(move |admin: State<Admin>, wait: WaitFor, body: Body| patch::patch(admin, own(), wait, body))
+                .delete(move |admin: State<Admin>, wait: WaitFor| delete::delete(admin, own(), wait)),
         )
         .route("/flags/{key}", get(get::get).patch(patch::patch).delete(delete::delete))
         .route("/flags/{key}/", get(without_slash))
@@ -58,9 +58,21 @@ async fn without_slash(request: axum::extract::Request) -> Redirect {
 }
 
 impl Admin {
+    /// The store, unless it lost what is served: its documents would seem to be gone, and a write would be all that it
+    /// holds.
+    fn documents(&self) -> Result<&dyn Store, StoreError> {
+        match self.sync.status().alarm {
+            None => Ok(&*self.store),
+            Some(alarm) => {
+                let why = format!("{alarm}; `flaggate store reseed` writes back what is served");
+                Err(StoreError::Unavailable(why.into()))
+            }
+        }
+    }
+
     /// A stored flag and its document.
     async fn stored(&self, key: &str) -> Result<(Stored, FlagDocument), Refusal> {
-        let stored = self.store.get(&DocumentKey::flag(key)).await?;
+        let stored = self.documents()?.get(&DocumentKey::flag(key)).await?;
         let stored = stored.ok_or_else(|| Refusal::not_found("Flag not found"))?;
         match FlagDocument::parse(&stored.text) {
             Ok(document) => Ok((stored, document)),
@@ -81,7 +93,7 @@ impl Admin {
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
         let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now() };
-        let written = self.store.write(write).await?;
+        let written = self.documents()?.write(write).await?;
         if !self.sync.applied(&written.world, SERVED_WITHIN).await {
             log::warn!("admin: the change of {key:?} is stored but not yet served after {SERVED_WITHIN:?}");
         }
@@ -100,6 +112,6 @@ fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
 }
 
 /// `{"success": true}`.
-fn success() -> axum::Json<Value> {
-    axum::Json(serde_json::json!({ "success": true }))
+fn success() -> Map<String, Value> {
+    Map::from_iter([("success".to_owned(), true.into())])
 }

@@ -1,14 +1,15 @@
 //! `PATCH /flags/{key}`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde_json::Value;
+use axum::extract::{Path, State};
 
 use super::{TRIES, check_size, document, success};
 use crate::{
-    admin::{Admin, body::Body, refusal::Refusal},
+    admin::{
+        Admin,
+        acknowledge::{Answer, WaitFor},
+        body::Body,
+        refusal::Refusal,
+    },
     clock,
     store::{Expected, StoreError},
 };
@@ -17,16 +18,20 @@ use crate::{
 pub(super) async fn patch(
     State(admin): State<Admin>,
     Path(key): Path<String>,
+    wait: WaitFor,
     body: Body,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Answer, Refusal> {
     let body = body.object()?;
     for _ in 0..TRIES {
         let (stored, current) = admin.stored(&key).await?;
         let patched = document::patched(&current, body.clone(), &admin.cell.load(), clock::now())?;
-        let Some(patched) = patched else { return Ok(success()) };
+        let Some(patched) = patched else {
+            let served = admin.cell.load().revision().cloned();
+            return Ok(admin.acknowledged(served.as_ref(), wait, success()).await);
+        };
         check_size(&patched)?;
         match admin.write(&key, Some(&patched), Expected::Revision(stored.revision)).await {
-            Ok(_) => return Ok(success()),
+            Ok(written) => return Ok(admin.acknowledged(Some(&written.world), wait, success()).await),
             // Another writer was faster: what it wrote is changed instead.
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),

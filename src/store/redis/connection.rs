@@ -235,6 +235,12 @@ impl Live {
         answer.map_err(|error| read_failed(&error, &self.server.to_string()))
     }
 
+    /// Runs several commands in one round trip.
+    pub(super) async fn pipeline<T: FromRedisValue>(&mut self, commands: &redis::Pipeline) -> Result<T, StoreError> {
+        let answer = commands.query_async(&mut self.connection).await;
+        answer.map_err(|error| read_failed(&error, &self.server.to_string()))
+    }
+
     /// Names this run of the server: another run may have lost what the earlier one had.
     pub(super) fn run(&self) -> &str {
         &self.run

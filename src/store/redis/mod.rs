@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod gateways;
 mod names;
+mod profiles;
 mod reading;
 mod reconcile;
 mod scripts;
@@ -199,6 +200,12 @@ impl Store for RedisStore {
         let mut live = self.link.live().await?;
         let beaten = gateways::beat(&mut live, &self.scripts, &self.names, gateway).await;
         self.link.keep(&live, beaten).await
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), StoreError> {
+        let mut live = self.link.live().await?;
+        let left = live.command(redis::cmd("HDEL").arg(self.names.gateways()).arg(id)).await;
+        self.link.keep(&live, left).await
     }
 
     async fn gateways(&self) -> Result<Vec<SeenGateway>, StoreError> {

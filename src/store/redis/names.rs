@@ -44,6 +44,21 @@ impl Names {
         self.own("gateways")
     }
 
+    /// The channel of users whose profile changed.
+    pub(super) fn users_channel(&self) -> String {
+        self.own("users")
+    }
+
+    /// What is stored of a user.
+    pub(super) fn profile(&self, user_id: &str) -> String {
+        format!("{}user_profile:{user_id}", self.prefix)
+    }
+
+    /// What a user is doing now.
+    pub(super) fn activity(&self, user_id: &str) -> String {
+        format!("{}user_activity:{user_id}", self.prefix)
+    }
+
     /// The key of the document of this name.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -48,35 +48,44 @@ struct Sent {
     action: Action,
 }
 
-/// Subscribes; when this returns, the server has confirmed it.
+/// Subscribes to hints; when this returns, the server has confirmed it.
 pub(super) async fn subscribe(link: Arc<Link>, names: &Names) -> Result<Hints, StoreError> {
     // Whoever subscribes anew lost the connection before: what is wrong with that may be wrong with the other one too.
     link.forget().await;
+    Ok(Box::new(Listening(listen(link, names.channel(), hint).await?)))
+}
+
+/// Listens to a channel over a connection of its own; what `read` can make nothing of is passed over. Nothing is missed
+/// before the end.
+pub(super) async fn listen<T: Send + 'static>(
+    link: Arc<Link>,
+    channel: String,
+    read: impl Fn(&Msg) -> Option<T> + Send + 'static,
+) -> Result<mpsc::Receiver<T>, StoreError> {
     let (client, server) = link.client().await?;
     let limits = (link.config().connect_timeout, link.config().answer_timeout);
     let connection = within(limits.0, &format!("{server} cannot be connected to"), client.get_async_pubsub()).await?;
     let (mut sink, stream) = connection.split();
-    let channel = names.channel();
     within(limits.1, &format!("{server} did not confirm the subscription"), sink.subscribe(channel)).await?;
     let (sender, receiver) = mpsc::channel(CAPACITY);
     tokio::spawn(async move {
         let closed = sender.clone();
         tokio::select! {
-            () = forward(stream, sender) => {}
+            () = forward(stream, sender, read) => {}
             () = watch(sink, &link, &server) => {}
             () = closed.closed() => {}
         }
     });
-    Ok(Box::new(Listening(receiver)))
+    Ok(receiver)
 }
 
-/// Passes hints on until the connection ends, or nobody keeps up with them.
-async fn forward(stream: PubSubStream, sender: mpsc::Sender<Hint>) {
+/// Passes messages on until the connection ends, or nobody keeps up with them.
+async fn forward<T>(stream: PubSubStream, sender: mpsc::Sender<T>, read: impl Fn(&Msg) -> Option<T>) {
     let mut stream = pin!(stream);
     while let Some(message) = stream.next().await {
-        // What is no hint was sent by something else, and says nothing about the documents.
-        if let Some(hint) = hint(&message)
-            && sender.try_send(hint).is_err()
+        // What cannot be read was sent by something else, and says nothing.
+        if let Some(message) = read(&message)
+            && sender.try_send(message).is_err()
         {
             return;
         }

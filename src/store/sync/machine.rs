@@ -286,7 +286,7 @@ impl SyncMachine {
     /// Drops hints at what was applied and doubled ones, and sorts the rest.
     fn sort_pending(&mut self) {
         if let Some((applied, _)) = &self.applied {
-            self.pending.retain(|hint| !reaches(applied, &hint.revision));
+            self.pending.retain(|hint| !applied.has(&hint.revision));
         }
         self.pending.sort_by_key(|hint| hint.revision.number);
         self.pending.dedup();
@@ -358,10 +358,10 @@ impl SyncMachine {
     /// Whether what is under way leads to `revision` by itself.
     fn will_reach(&self, revision: &WorldRevision) -> bool {
         let doing = [self.doing.as_ref(), self.accepted.as_ref().map(|(_, doing)| doing)];
-        self.pending.iter().any(|hint| reaches(&hint.revision, revision))
+        self.pending.iter().any(|hint| hint.revision.has(revision))
             || doing.into_iter().flatten().any(|doing| match doing {
                 Doing::Loading => true,
-                Doing::Fetching(to) | Doing::Publishing(to) => reaches(to, revision),
+                Doing::Fetching(to) | Doing::Publishing(to) => to.has(revision),
                 Doing::Subscribing | Doing::Comparing => false,
             })
     }
@@ -376,11 +376,6 @@ impl SyncMachine {
         let share = f64::from((mixed ^ (mixed >> 31)) as u32) / f64::from(u32::MAX);
         whole.mul_f64(least + (1.0 - least) * share)
     }
-}
-
-/// Whether who is at `at` has, in one epoch, also got `revision`.
-fn reaches(at: &WorldRevision, revision: &WorldRevision) -> bool {
-    at.epoch == revision.epoch && at.number >= revision.number
 }
 
 /// Whether there were writes from `applied` to `found` that can have removed the last document.

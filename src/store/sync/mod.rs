@@ -87,16 +87,17 @@ impl Follower {
         let (status, status_seen) = watch::channel(SyncStatus::default());
         let (applied, applied_seen) = watch::channel(None);
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let compiler = Arc::new(Compiler::new(options.environment.clone(), publisher));
         let follower = Self {
             store,
-            compiler: Arc::new(Compiler::new(options.environment.clone(), publisher)),
+            compiler: Arc::clone(&compiler),
             machine: SyncMachine::new(options.timing, seed, clock::monotonic()),
             hints: None,
             status,
             applied,
             options,
         };
-        (follower, SyncHandle { status: status_seen, applied: applied_seen })
+        (follower, SyncHandle { status: status_seen, applied: applied_seen, compiler })
     }
 
     /// Serves the backup, then follows the store until `stop` is ready; then the backup is brought up to date.

@@ -1,13 +1,13 @@
 //! What the rest of the program sees of the sync.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
-use super::Refusal;
-use crate::model::WorldRevision;
+use super::{Refusal, compiler::Compiler};
+use crate::model::{DocumentKey, WorldRevision};
 
 /// How the snapshot stands to the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,11 +28,21 @@ pub struct SyncStatus {
     pub alarm: Option<Refusal>,
 }
 
+impl SyncStatus {
+    /// For how long the snapshot may have been behind the store; nothing when it is in step.
+    #[must_use]
+    pub fn stale_for(&self, now: Timestamp) -> Duration {
+        let since = self.stale_since.map(|since| now.duration_since(since).unsigned_abs());
+        since.unwrap_or_default()
+    }
+}
+
 /// Watches a [`Follower`](super::Follower). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SyncHandle {
     pub(super) status: watch::Receiver<SyncStatus>,
     pub(super) applied: watch::Receiver<Option<WorldRevision>>,
+    pub(super) compiler: Arc<Compiler>,
 }
 
 impl SyncHandle {
@@ -48,6 +58,14 @@ impl SyncHandle {
         self.applied.borrow().is_some()
     }
 
+    /// The last good text of every document that is served; `None` before there is a snapshot.
+    pub async fn last_good(&self) -> Option<Vec<(DocumentKey, Arc<str>)>> {
+        let compiler = Arc::clone(&self.compiler);
+        // It waits for a compile that is under way.
+        let last_good = spawn_blocking(move || compiler.last_good()).await;
+        last_good.unwrap_or_else(|panic| resume_unwind(panic.into_panic())).map(|last| last.documents)
+    }
+
     /// Waits for the first snapshot; `false`: the sync ended before there was one.
     pub async fn ready(&self) -> bool {
         self.applied.clone().wait_for(Option::is_some).await.is_ok()
@@ -55,9 +73,7 @@ impl SyncHandle {
 
     /// Waits until `revision`, or a later one of its epoch, is served here; `false`: that did not come to pass in time.
     pub async fn applied(&self, revision: &WorldRevision, within: Duration) -> bool {
-        let reached = |applied: &Option<WorldRevision>| {
-            applied.as_ref().is_some_and(|applied| applied.epoch == revision.epoch && applied.number >= revision.number)
-        };
+        let reached = |applied: &Option<WorldRevision>| applied.as_ref().is_some_and(|applied| applied.has(revision));
         timeout(within, self.applied.clone().wait_for(reached)).await.is_ok_and(|seen| seen.is_ok())
     }
 
