@@ -23,7 +23,9 @@ use crate::{
     gateway::{self, Parts},
     profiles::{Profiles, Source},
     snapshot::SnapshotCell,
-    store::{self, Follower, ProfileStore, SeedError, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty},
+    store::{
+        self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
+    },
     telemetry::{AccessLog, Metrics, access_log},
 };
 
@@ -136,9 +138,19 @@ impl Seed {
         Ok(Self { name, text })
     }
 
-    /// How many documents were written: none when the store is not empty.
-    async fn write(&self, store: &dyn Store) -> Result<usize, SeedError> {
+    /// How many documents were written: none when the store is not empty, or is known to have held something before: what
+    /// was lost is not replaced by how it all began.
+    async fn write(&self, store: &dyn Store, backup: Option<&Path>) -> Result<usize, SeedError> {
         let documents: Vec<serde_json::Value> = serde_json::from_str(&self.text)?;
+        if let Some(backup) = backup {
+            log::info!("store: not seeded, as the backup {} is there", backup.display());
+            return Ok(0);
+        }
+        let serves = |seen: &SeenGateway| seen.gateway.applied.as_ref().is_some_and(|applied| applied.number > 0);
+        if store.gateways().await?.iter().any(|seen| seen.is_live() && serves(seen)) {
+            log::info!("store: not seeded, as another gateway serves what it held");
+            return Ok(0);
+        }
         seed_if_empty(store, &documents, "seed", clock::now()).await
     }
 }
@@ -151,7 +163,8 @@ async fn follow_store(
     admin: SocketAddr,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if let Some(seed) = seed {
-        match seed.write(&**store).await {
+        let backup = config.store.backup.as_deref().filter(|path| path.exists());
+        match seed.write(&**store, backup).await {
             Ok(written) => log::info!("store: seeded with {written} flags from {}", seed.name),
             Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
                 log::warn!("store: not seeded from {}: {error}", seed.name);

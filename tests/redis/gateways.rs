@@ -1,5 +1,5 @@
 //! Several gateways of the real binary over one real Redis.
-use std::{process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use crate::{
 /// Three gateways, and their Redis.
 struct World {
     redis: Server,
+    upstreams: [SocketAddr; 2],
     gateways: Vec<Gateway>,
 }
 
@@ -34,7 +35,7 @@ impl World {
         }
         let (status, answer) = gateways[0].ask("POST", &format!("/flags?wait={count}"), Some(flag)).await;
         assert_eq!(status, 200, "{answer}");
-        Self { redis, gateways }
+        Self { redis, upstreams, gateways }
     }
 
     /// The upstreams that one user reaches through each gateway.
@@ -114,6 +115,16 @@ async fn an_emptied_redis_flips_nobody_and_is_written_back() {
     assert_eq!(status, 503);
     assert!(answer["detail"].as_str().unwrap().contains("store reseed"), "{answer}");
 
+    // A newcomer with a seed does not take the emptied store for one that never held anything.
+    let seed = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(seed.path(), r#"[{ "key": "canary", "name": "Canary", "default_value": true }]"#).unwrap();
+    let (port, path) = (world.redis.port, seed.path().display());
+    world.redis.wait_until(|redis| redis.ask(&["HLEN", "flaggate:gateways"]) == "2");
+    let section = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nseed = \"{path}\"");
+    let newcomer = Gateway::start(world.upstreams, &section, "").await;
+    newcomer.until_store("it follows", |store| store["store_up"] == true).await;
+    assert_eq!(newcomer.client().get("ann").await.as_deref(), Some("stable"));
+
     let admin = format!("http://{}", world.gateways[0].admin);
     let flaggate = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_flaggate")).args(arguments).args(["--admin", &admin]).output();
@@ -133,8 +144,9 @@ async fn an_emptied_redis_flips_nobody_and_is_written_back() {
     assert_eq!((asked.failed, asked.flipped), (0, 0), "of {}", asked.micros.len());
     assert_eq!(world.gateways[1].set_canary(100, "?wait=all").await.0, 200);
     assert_eq!(world.reached().await, all("canary", 2));
+    assert_eq!(newcomer.client().get("ann").await.as_deref(), Some("canary"));
     let told = flaggate(&["status"]).1;
-    assert!(told.starts_with("store     up at ") && told.matches("live").count() == 2, "{told}");
+    assert!(told.starts_with("store     up at ") && told.matches("live").count() == 3, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
+    poison::{EACH, poison},
     proxy::{Fault, Proxy},
     replicas::{Gateway, Load, PATIENCE, until, upstream},
     sentinel::Watched,
@@ -303,4 +304,39 @@ async fn masters_fail_over() {
     );
     row("requests meanwhile", &format!("{}, {} failed, {} flipped", asked.micros.len(), asked.failed, asked.flipped));
     assert_eq!((asked.failed, asked.flipped), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_is_bearable() {
+    let (redis, _store) = filled(100).await;
+    let gateways = gateways(redis.port, 1).await;
+    let gateway = &gateways[0];
+    let before = gateway.memory_mib();
+    let load = Load::start(&gateways, 2, Duration::from_millis(2));
+    for command in (0..EACH).flat_map(poison) {
+        redis.ask_bytes(&command.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    until("all of it is told", async || {
+        let told = gateway.ask("GET", "/diagnostics", None).await.1;
+        let told =
+            told["documents"].as_array().map(|told| told.iter().map(|fault| fault["key"].clone()).collect::<Vec<_>>());
+        let mut keys: Vec<String> = told.unwrap_or_default().iter().map(ToString::to_string).collect();
+        keys.sort();
+        keys.dedup();
+        keys.len() == 10 * EACH
+    })
+    .await;
+    let asked = load.end().await;
+    let more = gateway.memory_mib() - before;
+    row(
+        "500 poisoned documents under load: all in /diagnostics",
+        &format!(
+            "{more:.0} MiB more memory, {} requests, {} failed, {} flipped",
+            asked.micros.len(),
+            asked.failed,
+            asked.flipped
+        ),
+    );
+    assert_eq!((asked.failed, asked.flipped), (0, 0));
+    assert!(more < 128.0, "{more}");
 }

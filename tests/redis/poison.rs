@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// Ten times this many kinds.
-const EACH: usize = 50;
+pub(crate) const EACH: usize = 50;
 
 /// One poisoned document of each kind: the command that leaves it.
-fn poison(number: usize) -> Vec<Vec<Vec<u8>>> {
+pub(crate) fn poison(number: usize) -> Vec<Vec<Vec<u8>>> {
     let key = |kind: &str| format!("bad-{kind}-{number}");
     let rule =
         |operator: &str, value: &str| json!([{"attribute": "x", "operator": operator, "value": value, "of": number}]);
