@@ -102,9 +102,9 @@ impl Server {
         ask(self.port, &command.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
     }
 
-    /// Waits, for some seconds at most.
+    /// Waits, for half a minute at most: sentinels take their time between two failovers.
     pub(crate) fn wait_until(&self, reached: impl Fn(&Self) -> bool) {
-        for _ in 0..2000 {
+        for _ in 0..6000 {
             if reached(self) {
                 return;
             }
