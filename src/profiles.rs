@@ -10,7 +10,7 @@ use std::{
 
 use prometheus::IntCounter;
 use quick_cache::sync::Cache;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use crate::{clock, config, model::Profile, telemetry::ProfileMetrics};
 
@@ -52,6 +52,8 @@ pub struct Profiles(Arc<Inner>);
 
 struct Inner {
     source: Source,
+    /// Where look-ups run: not on the threads that serve requests, as a store ties its connection to who connects.
+    runtime: Handle,
     budget: Duration,
     ttl: Duration,
     cache: Cache<String, Cached>,
@@ -67,11 +69,15 @@ struct Cached {
 }
 
 impl Profiles {
-    /// Profiles from `source`.
+    /// Profiles from `source`, which is asked on the runtime that this is called on.
+    ///
+    /// # Panics
+    /// There is no runtime.
     #[must_use]
     pub fn new(source: Source, config: &config::Profiles, metrics: ProfileMetrics) -> Self {
         Self(Arc::new(Inner {
             source,
+            runtime: Handle::current(),
             budget: config.budget,
             ttl: config.cache_ttl,
             cache: Cache::new(config.cache_entries),
@@ -94,7 +100,7 @@ impl Profiles {
         }
         let (inner, metrics, user) = (Arc::clone(&self.0), &self.0.metrics, user_id.to_owned());
         // A task of its own, so that a slow answer still fills the cache.
-        let look_up = tokio::spawn(async move { inner.look_up(user).await });
+        let look_up = self.0.runtime.spawn(async move { inner.look_up(user).await });
         match timeout(self.0.budget, look_up).await {
             Ok(Ok(Some(profile))) => self.0.count(&metrics.looked_up, Found::Profile(profile)),
             Ok(Ok(None) | Err(_)) | Err(_) => self.0.count(&metrics.unavailable, Found::Unavailable),

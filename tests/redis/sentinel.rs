@@ -29,20 +29,21 @@ impl Watched {
         Self { servers: vec![master, replica], sentinels }
     }
 
-    /// Waits until all sentinels know `servers[master]` as the master, with its replica, and are ready for the next
-    /// failover.
-    pub(crate) fn until_settled(&self, master: usize) {
-        let port = self.servers[master].port.to_string();
+    /// Waits until all sentinels know one master with its replica and are ready for the next failover; which server that
+    /// is. On a busy machine it need not be the one that was expected: they may have taken it for dead for a moment.
+    pub(crate) fn settled_master(&self) -> usize {
+        let master = |sentinel: &Server| sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
         for sentinel in &self.sentinels {
             sentinel.wait_until(|sentinel| {
-                let address = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
                 let replicas = sentinel.ask(&["SENTINEL", "REPLICAS", NAME]);
-                address.ends_with(&port)
+                let down = ["s_down", "o_down", "disconnected", "in_progress"];
+                self.sentinels.iter().all(|other| master(other) == master(sentinel))
                     && replicas.contains("master-link-status\nok")
-                    && !replicas.contains("s_down")
-                    && !replicas.contains("disconnected")
+                    && !down.iter().any(|flag| replicas.contains(flag))
             });
         }
+        let address = master(&self.sentinels[0]);
+        self.servers.iter().position(|server| address.ends_with(&format!("\n{}", server.port))).unwrap()
     }
 
     /// The section `[store]` of a gateway that asks these sentinels.
