@@ -47,6 +47,7 @@ fn options() -> SyncOptions {
     let timing = Timing {
         compare_every: Duration::from_millis(50),
         compare_after_hint: Duration::from_millis(20),
+        pause_after_publish: Duration::from_millis(2),
         hints_within: Duration::from_millis(10),
         retry_first: Duration::from_millis(5),
         retry_most: Duration::from_millis(20),

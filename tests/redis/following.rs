@@ -42,6 +42,7 @@ impl Following {
         let timing = Timing {
             compare_every: Duration::from_millis(100),
             compare_after_hint: Duration::from_millis(50),
+            pause_after_publish: Duration::from_millis(2),
             hints_within: Duration::from_millis(20),
             ..Timing::default()
         };

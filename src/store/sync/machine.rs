@@ -25,6 +25,9 @@ pub struct Timing {
     pub compare_every: Duration,
     /// A hint tells that something goes on: the revision is compared this soon after it, in case later hints are lost.
     pub compare_after_hint: Duration,
+    /// Hints that come this soon after something was published are followed together when it is over: a storm of writes
+    /// then costs a few compiles, while a lone write is followed at once.
+    pub pause_after_publish: Duration,
     /// How long hints may be on their way after the store answered a comparison with a later revision.
     pub hints_within: Duration,
     /// The first wait after the store was lost; each time 50 % to 100 % of it.
@@ -38,6 +41,7 @@ impl Default for Timing {
         Self {
             compare_every: Duration::from_secs(10),
             compare_after_hint: Duration::from_millis(500),
+            pause_after_publish: Duration::from_millis(4),
             hints_within: Duration::from_millis(200),
             retry_first: Duration::from_millis(50),
             retry_most: Duration::from_secs(2),
@@ -143,6 +147,8 @@ pub(super) struct SyncMachine {
     reload: bool,
     compare: bool,
     compare_at: Instant,
+    /// Hints wait until then.
+    pause_until: Option<Instant>,
     retry_at: Option<Instant>,
     failures: u32,
     /// A revision that the hints must have led to by then.
@@ -165,6 +171,7 @@ impl SyncMachine {
             reload: true,
             compare: false,
             compare_at: now + timing.compare_every,
+            pause_until: None,
             retry_at: None,
             failures: 0,
             expect: None,
@@ -217,6 +224,8 @@ impl SyncMachine {
             Message::Published { empty } => {
                 if let Some(Doing::Publishing(revision)) = self.doing.take() {
                     self.applied = Some((revision, empty));
+                    let pause = self.timing.pause_after_publish;
+                    self.pause_until = (!pause.is_zero()).then(|| now + pause);
                 }
             }
             Message::Failed => {
@@ -230,6 +239,9 @@ impl SyncMachine {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
+        }
+        if self.pause_until.is_some_and(|until| until <= now) {
+            self.pause_until = None;
         }
         if self.compare_at <= now {
             self.compare = true;
@@ -246,7 +258,7 @@ impl SyncMachine {
     /// When to call `handle_timeout` next.
     pub(super) fn poll_timeout(&self) -> Instant {
         let expect = self.expect.as_ref().map(|(_, by)| *by);
-        [self.retry_at, expect].into_iter().flatten().fold(self.compare_at, Instant::min)
+        [self.retry_at, expect, self.pause_until].into_iter().flatten().fold(self.compare_at, Instant::min)
     }
 
     /// What to do now; `None`: something is being done, or there is nothing to do.
@@ -273,7 +285,7 @@ impl SyncMachine {
             self.pending.clear();
             return Some((Command::Load, Doing::Loading));
         }
-        if let Some(last) = self.pending.last() {
+        if let Some(last) = self.pending.last().filter(|_| self.pause_until.is_none()) {
             let revision = last.revision.clone();
             let mut documents: Vec<DocumentKey> = self.pending.drain(..).map(|hint| hint.document).collect();
             documents.sort();

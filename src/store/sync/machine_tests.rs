@@ -285,8 +285,15 @@ fn with_one_document() -> Bench {
     bench
 }
 
-/// Delivers all hints and does all commands, without time going by.
+/// Delivers all hints and does all commands, without more time going by than the pause after a publish.
 fn deliver(bench: &mut Bench) {
+    deliver_at_once(bench);
+    bench.step(Step::Wait { ms: 5 });
+    deliver_at_once(bench);
+}
+
+/// Delivers all hints and does all commands, without time going by.
+fn deliver_at_once(bench: &mut Bench) {
     while !bench.feed.is_empty() {
         bench.step(Step::Deliver { at: 0, stays: false });
     }
@@ -325,6 +332,23 @@ fn hints_that_come_during_a_compile_make_one_next_compile() {
     deliver(&mut bench);
     assert_eq!(bench.served.as_ref(), Some(&bench.store));
     assert_eq!((bench.loads, bench.fetched), (0, 1 + 5), "the first hint alone, then five documents at once");
+}
+
+#[test]
+fn a_lone_change_is_followed_at_once_and_those_right_after_it_together() {
+    let mut bench = with_one_document();
+    bench.write(2, Some(2));
+    deliver_at_once(&mut bench);
+    assert_eq!(bench.served.as_ref(), Some(&bench.store));
+    for value in 0..20 {
+        bench.write(3 + value % 2, Some(value));
+        deliver_at_once(&mut bench);
+    }
+    assert_eq!(bench.fetched, 1, "the pause is not over");
+    bench.step(Step::Wait { ms: 4 });
+    deliver_at_once(&mut bench);
+    assert_eq!(bench.served.as_ref(), Some(&bench.store));
+    assert_eq!((bench.loads, bench.fetched), (0, 1 + 2));
 }
 
 #[test]
