@@ -3,6 +3,8 @@
 mod compiler;
 mod machine;
 #[cfg(test)]
+mod machine_bench;
+#[cfg(test)]
 mod machine_tests;
 mod status;
 
