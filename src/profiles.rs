@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus::IntCounter;
 use quick_cache::sync::Cache;
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
@@ -90,7 +89,8 @@ impl Profiles {
     #[must_use]
     pub fn cached(&self, user_id: &str) -> Option<Found> {
         let cached = self.0.fresh(user_id)?;
-        Some(self.0.count(&self.0.metrics.cached, Found::Profile(cached.profile)))
+        self.0.metrics.cached.inc();
+        Some(Found::Profile(cached.profile))
     }
 
     /// What is known of a user, waiting no longer than the budget.
@@ -101,10 +101,12 @@ impl Profiles {
         let (inner, metrics, user) = (Arc::clone(&self.0), &self.0.metrics, user_id.to_owned());
         // A task of its own, so that a slow answer still fills the cache.
         let look_up = self.0.runtime.spawn(async move { inner.look_up(user).await });
-        match timeout(self.0.budget, look_up).await {
-            Ok(Ok(Some(profile))) => self.0.count(&metrics.looked_up, Found::Profile(profile)),
-            Ok(Ok(None) | Err(_)) | Err(_) => self.0.count(&metrics.unavailable, Found::Unavailable),
-        }
+        let (counter, found) = match timeout(self.0.budget, look_up).await {
+            Ok(Ok(Some(profile))) => (&metrics.looked_up, Found::Profile(profile)),
+            Ok(Ok(None) | Err(_)) | Err(_) => (&metrics.unavailable, Found::Unavailable),
+        };
+        counter.inc();
+        found
     }
 
     /// Forgets a user whose profile or activity changed; the next one who asks looks it up.
@@ -141,11 +143,6 @@ impl Inner {
                 Some(profile)
             }
         }
-    }
-
-    fn count(&self, counter: &IntCounter, found: Found) -> Found {
-        counter.inc();
-        found
     }
 }
 

@@ -84,14 +84,17 @@ impl Admin {
         let mut pause = PAUSES.0;
         let (mut acknowledged, mut of) = (0, 0);
         loop {
-            match self.store.gateways().await {
-                Ok(seen) => (acknowledged, of) = count(&seen, revision),
-                // The write is done: only who serves it cannot be told now.
-                Err(error) => log::warn!("admin: failed to ask for the gateways: {error}"),
+            let seen = self.store.gateways().await;
+            if let Ok(seen) = &seen {
+                (acknowledged, of) = count(seen, revision);
             }
             let elapsed = clock::monotonic().duration_since(wait.began);
             let all_do = of > 0 && acknowledged >= wait.gateways.unwrap_or(of);
             if all_do || elapsed >= wait.within {
+                // The write is done: only who serves it cannot be told.
+                if let Err(error) = seen {
+                    log::warn!("admin: failed to ask for the gateways: {error}");
+                }
                 body.insert("revision".to_owned(), revision.number.into());
                 body.insert("acknowledged".to_owned(), acknowledged.into());
                 body.insert("of".to_owned(), of.into());
