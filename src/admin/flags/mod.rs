@@ -4,7 +4,7 @@ mod bulk;
 mod create;
 mod delete;
 mod document;
-mod evaluate;
+pub(super) mod evaluate;
 mod get;
 mod list;
 mod patch;
