@@ -4,4 +4,5 @@
 mod flags;
 mod guard;
 mod harness;
+mod ofrep;
 mod wire;
