@@ -4,6 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,12 +15,16 @@ use redb::{
 use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
-use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+use crate::{
+    clock,
+    model::{DocumentKey, DocumentKind, WorldRevision},
+};
 
 use super::{
-    AuditEntry, Contents, Gateway, Hint, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+    AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
     commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
     feed::Feed,
+    lease::Leases,
     presence::Presence,
     profiles::UserFeed,
 };
@@ -28,6 +33,8 @@ use super::{
 const DOCUMENTS: TableDefinition<'_, (&str, &str), (u64, &str)> = TableDefinition::new("documents");
 /// The world's revision after the change → size of the texts and the entry as JSON.
 const AUDIT: TableDefinition<'_, u64, (u64, &str)> = TableDefinition::new("audit");
+/// Kind, key and the world's revision after the change → the document's own.
+const HISTORY: TableDefinition<'_, (&str, &str, u64), u64> = TableDefinition::new("history");
 /// `revision`: of the world. `audit_bytes`: the sizes of all audit entries together. `format`: of this file.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// `epoch`: of this file's life.
@@ -41,7 +48,7 @@ pub struct EmbeddedStore {
     file: Arc<File>,
     /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
     /// do not fill up the threads for blocking work.
-    writing: Arc<Mutex<()>>,
+    writing: Arc<Mutex<Leases>>,
     users: UserFeed,
     presence: Presence,
 }
@@ -111,6 +118,7 @@ impl Store for EmbeddedStore {
 
     async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let turn = self.writing.clone().lock_owned().await;
+        turn.check(&write)?;
         self.blocking(move |file| {
             let (written, hint) = file.write(write)?;
             file.feed.send(hint);
@@ -130,6 +138,31 @@ impl Store for EmbeddedStore {
             audit.iter()?.rev().take(limit).map(|entry| Ok(serde_json::from_str(entry?.1.value().1)?)).collect()
         })
         .await
+    }
+
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let document = document.clone();
+        self.blocking(move |file| {
+            let reading = file.database.begin_read()?;
+            let (history, audit) = (reading.open_table(HISTORY)?, reading.open_table(AUDIT)?);
+            let mut entries = Vec::new();
+            for known in of_document(&history, &document)?.rev().take(limit) {
+                if let Some(entry) = audit.get(known?.0.value().2)? {
+                    entries.push(serde_json::from_str(entry.value().1)?);
+                }
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        Ok(self.writing.lock().await.take(holder, within, clock::monotonic()))
+    }
+
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError> {
+        self.writing.lock().await.give_back(holder);
+        Ok(())
     }
 
     async fn reseed(
@@ -227,15 +260,17 @@ fn write_in(writing: &WriteTransaction, write: Write) -> Result<(Written, AuditE
     let mut documents = writing.open_table(DOCUMENTS)?;
     let key = (write.document.kind.as_str(), &*write.document.key);
     let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
-    let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision))?;
+    let mut history = writing.open_table(HISTORY)?;
+    let last = of_document(&history, &write.document)?.next_back().transpose()?.map_or(0, |(_, last)| last.value());
+    let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision), last)?;
     match &write.text {
         Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
         None => drop(documents.remove(key)?),
     }
     let world = next_revision(writing)?;
     let before = current.map(|(_, text)| text);
-    let entry = audit_entry(write, passed.action, world.clone(), before);
-    remember(&mut writing.open_table(AUDIT)?, &mut writing.open_table(NUMBERS)?, &entry)?;
+    let entry = audit_entry(write, passed, world.clone(), before);
+    remember(&mut writing.open_table(AUDIT)?, &mut history, &mut writing.open_table(NUMBERS)?, &entry)?;
     Ok((Written { revision: passed.revision, world }, entry))
 }
 
@@ -272,6 +307,7 @@ fn prepare(database: &Database) -> Result<(), Failure> {
     {
         writing.open_table(DOCUMENTS)?;
         writing.open_table(AUDIT)?;
+        writing.open_table(HISTORY)?;
         let mut numbers = writing.open_table(NUMBERS)?;
         let mut names = writing.open_table(NAMES)?;
         if names.get("epoch")?.is_some() {
@@ -307,6 +343,15 @@ fn list(
     Ok(found)
 }
 
+/// The history of one document, oldest first.
+fn of_document<'t>(
+    history: &'t impl ReadableTable<(&'static str, &'static str, u64), u64>,
+    document: &DocumentKey,
+) -> Result<redb::Range<'t, (&'static str, &'static str, u64), u64>, Failure> {
+    let (kind, key) = (document.kind.as_str(), &*document.key);
+    Ok(history.range((kind, key, 0)..=(kind, key, u64::MAX))?)
+}
+
 fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, Failure> {
     let found = numbers.get(name)?.map(|found| found.value());
     found.ok_or_else(|| Failure::Damaged(format!("it has no {name}")))
@@ -314,15 +359,21 @@ fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result
 
 fn remember(
     audit: &mut Table<'_, u64, (u64, &'static str)>,
+    history: &mut Table<'_, (&'static str, &'static str, u64), u64>,
     numbers: &mut Table<'_, &'static str, u64>,
     entry: &AuditEntry,
 ) -> Result<(), Failure> {
     let size = audit_size(entry);
     let mut bytes = number(numbers, "audit_bytes")? + size;
     audit.insert(entry.revision.number, (size, &*serde_json::to_string(entry)?))?;
+    let of = |entry: &AuditEntry| (entry.document.kind.as_str(), entry.document.key.clone(), entry.revision.number);
+    let (kind, key, number) = of(entry);
+    history.insert((kind, &*key, number), entry.document_revision)?;
     while audit.len()? > 1 && (audit.len()? > AUDIT_ENTRIES || bytes > AUDIT_BYTES) {
         let Some((_, oldest)) = audit.pop_first()? else { break };
         bytes = bytes.saturating_sub(oldest.value().0);
+        let (kind, key, number) = of(&serde_json::from_str(oldest.value().1)?);
+        history.remove((kind, &*key, number))?;
     }
     numbers.insert("audit_bytes", bytes)?;
     Ok(())
