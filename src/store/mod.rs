@@ -3,7 +3,6 @@
 mod backup;
 mod commit;
 mod embedded;
-mod embedded_profiles;
 mod feed;
 mod lease;
 mod memory;

@@ -1,5 +1,8 @@
 //! The store in one file, for one gateway.
 
+mod audit;
+mod profiles;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -9,9 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::{
 
 use super::{
     AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
-    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
+    commit::{audit_entry, compare, hint, reseed_hint, reseeding},
     feed::Feed,
     lease::Leases,
     presence::Presence,
@@ -31,10 +32,6 @@ use super::{
 
 /// Kind and key → the document's revision and text.
 const DOCUMENTS: TableDefinition<'_, (&str, &str), (u64, &str)> = TableDefinition::new("documents");
-/// The world's revision after the change → size of the texts and the entry as JSON.
-const AUDIT: TableDefinition<'_, u64, (u64, &str)> = TableDefinition::new("audit");
-/// Kind, key and the world's revision after the change → the document's own.
-const HISTORY: TableDefinition<'_, (&str, &str, u64), u64> = TableDefinition::new("history");
 /// `revision`: of the world. `audit_bytes`: the sizes of all audit entries together. `format`: of this file.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// `epoch`: of this file's life.
@@ -54,9 +51,9 @@ pub struct EmbeddedStore {
 }
 
 /// What the blocking threads share.
-pub(super) struct File {
+struct File {
     path: PathBuf,
-    pub(super) database: Database,
+    database: Database,
     feed: Feed,
 }
 
@@ -79,11 +76,11 @@ impl EmbeddedStore {
     }
 
     /// Tells of users whose profile changed.
-    pub(super) fn users(&self) -> &UserFeed {
+    fn users(&self) -> &UserFeed {
         &self.users
     }
 
-    pub(super) async fn blocking<T: Send + 'static>(
+    async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -133,27 +130,12 @@ impl Store for EmbeddedStore {
     }
 
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.blocking(move |file| {
-            let audit = file.database.begin_read()?.open_table(AUDIT)?;
-            audit.iter()?.rev().take(limit).map(|entry| Ok(serde_json::from_str(entry?.1.value().1)?)).collect()
-        })
-        .await
+        self.blocking(move |file| audit::newest(&file.database.begin_read()?, limit)).await
     }
 
     async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let document = document.clone();
-        self.blocking(move |file| {
-            let reading = file.database.begin_read()?;
-            let (history, audit) = (reading.open_table(HISTORY)?, reading.open_table(AUDIT)?);
-            let mut entries = Vec::new();
-            for known in of_document(&history, &document)?.rev().take(limit) {
-                if let Some(entry) = audit.get(known?.0.value().2)? {
-                    entries.push(serde_json::from_str(entry.value().1)?);
-                }
-            }
-            Ok(entries)
-        })
-        .await
+        self.blocking(move |file| audit::history(&file.database.begin_read()?, &document, limit)).await
     }
 
     async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
@@ -260,8 +242,7 @@ fn write_in(writing: &WriteTransaction, write: Write) -> Result<(Written, AuditE
     let mut documents = writing.open_table(DOCUMENTS)?;
     let key = (write.document.kind.as_str(), &*write.document.key);
     let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
-    let mut history = writing.open_table(HISTORY)?;
-    let last = of_document(&history, &write.document)?.next_back().transpose()?.map_or(0, |(_, last)| last.value());
+    let last = audit::last_revision(writing, &write.document)?;
     let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision), last)?;
     match &write.text {
         Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
@@ -270,7 +251,7 @@ fn write_in(writing: &WriteTransaction, write: Write) -> Result<(Written, AuditE
     let world = next_revision(writing)?;
     let before = current.map(|(_, text)| text);
     let entry = audit_entry(write, passed, world.clone(), before);
-    remember(&mut writing.open_table(AUDIT)?, &mut history, &mut writing.open_table(NUMBERS)?, &entry)?;
+    audit::remember(writing, &entry)?;
     Ok((Written { revision: passed.revision, world }, entry))
 }
 
@@ -306,8 +287,7 @@ fn prepare(database: &Database) -> Result<(), Failure> {
     let writing = database.begin_write()?;
     {
         writing.open_table(DOCUMENTS)?;
-        writing.open_table(AUDIT)?;
-        writing.open_table(HISTORY)?;
+        audit::prepare(&writing)?;
         let mut numbers = writing.open_table(NUMBERS)?;
         let mut names = writing.open_table(NAMES)?;
         if names.get("epoch")?.is_some() {
@@ -343,45 +323,14 @@ fn list(
     Ok(found)
 }
 
-/// The history of one document, oldest first.
-fn of_document<'t>(
-    history: &'t impl ReadableTable<(&'static str, &'static str, u64), u64>,
-    document: &DocumentKey,
-) -> Result<redb::Range<'t, (&'static str, &'static str, u64), u64>, Failure> {
-    let (kind, key) = (document.kind.as_str(), &*document.key);
-    Ok(history.range((kind, key, 0)..=(kind, key, u64::MAX))?)
-}
-
 fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, Failure> {
     let found = numbers.get(name)?.map(|found| found.value());
     found.ok_or_else(|| Failure::Damaged(format!("it has no {name}")))
 }
 
-fn remember(
-    audit: &mut Table<'_, u64, (u64, &'static str)>,
-    history: &mut Table<'_, (&'static str, &'static str, u64), u64>,
-    numbers: &mut Table<'_, &'static str, u64>,
-    entry: &AuditEntry,
-) -> Result<(), Failure> {
-    let size = audit_size(entry);
-    let mut bytes = number(numbers, "audit_bytes")? + size;
-    audit.insert(entry.revision.number, (size, &*serde_json::to_string(entry)?))?;
-    let of = |entry: &AuditEntry| (entry.document.kind.as_str(), entry.document.key.clone(), entry.revision.number);
-    let (kind, key, number) = of(entry);
-    history.insert((kind, &*key, number), entry.document_revision)?;
-    while audit.len()? > 1 && (audit.len()? > AUDIT_ENTRIES || bytes > AUDIT_BYTES) {
-        let Some((_, oldest)) = audit.pop_first()? else { break };
-        bytes = bytes.saturating_sub(oldest.value().0);
-        let (kind, key, number) = of(&serde_json::from_str(oldest.value().1)?);
-        history.remove((kind, &*key, number))?;
-    }
-    numbers.insert("audit_bytes", bytes)?;
-    Ok(())
-}
-
 /// Why work on the file failed, before the file is named.
 #[derive(Debug)]
-pub(super) enum Failure {
+enum Failure {
     Database(redb::Error),
     Damaged(String),
     Store(StoreError),
