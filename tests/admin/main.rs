@@ -1,8 +1,10 @@
 //! The admin API over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conditional;
 mod flags;
 mod guard;
 mod harness;
 mod ofrep;
+mod races;
 mod wire;

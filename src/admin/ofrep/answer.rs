@@ -11,6 +11,15 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// One flag of many: its value, or why there is none.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = OfrepFlag)]
+pub(super) enum Item<'s> {
+    Success(Success<'s>),
+    Failure(Failure),
+}
+
 /// One evaluation that gave a value.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OfrepSuccess)]
@@ -28,6 +37,7 @@ pub(super) struct Success<'s> {
 /// What decided, in OpenFeature's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = OfrepReason)]
 pub(super) enum ResolutionReason {
     /// Everybody gets this value.
     Static,
@@ -49,7 +59,8 @@ pub(super) struct Metadata<'s> {
     flaggate_reason: &'s str,
     /// What qualifies it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) flaggate_detail: Option<&'static str>,
+    #[schema(value_type = String, required = false)]
+    flaggate_detail: Option<&'static str>,
 }
 
 /// A flag's value, with every number as a floating-point one: clients in typed languages want one type for one flag.
@@ -80,14 +91,11 @@ pub(super) fn single<'s>(
 }
 
 /// Evaluates flags in their order.
-pub(super) fn all<'s>(
-    snapshot: &'s Snapshot,
-    flags: &[FlagIndex],
-    context: Context<'_>,
-) -> Vec<Result<Success<'s>, Failure>> {
+pub(super) fn all<'s>(snapshot: &'s Snapshot, flags: &[FlagIndex], context: Context<'_>) -> Vec<Item<'s>> {
     let mut answers = Vec::with_capacity(flags.len());
     snapshot.evaluator(context).evaluate_all(flags, |flag, evaluation| {
-        answers.extend(evaluation.and_then(|evaluation| told(snapshot, flag, evaluation, context)));
+        let told = evaluation.and_then(|evaluation| told(snapshot, flag, evaluation, context));
+        answers.extend(told.map(|told| told.map_or_else(Item::Failure, Item::Success)));
     });
     answers
 }

@@ -8,10 +8,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answer, answer::Success, etag, events, failure::Failure, request};
+use super::{
+    answer::{self, Item},
+    etag, events,
+    failure::Failure,
+    request,
+};
 use crate::{
     admin::Admin,
     eval::FlagIndex,
@@ -26,22 +31,9 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 #[serde(rename_all = "camelCase")]
 #[schema(as = OfrepBulk)]
 struct Bulk<'s> {
-    #[serde(serialize_with = "flags")]
-    #[schema(value_type = Vec<Item<'_>>)]
-    flags: &'s [Result<Success<'s>, Failure>],
+    flags: Vec<Item<'s>>,
     event_streams: [EventStream; 1],
     metadata: SetMetadata,
-}
-
-/// One flag of many: its value, or why there is none.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it is described, not made")]
-#[schema(as = OfrepFlag)]
-enum Item<'s> {
-    #[schema(title = "success")]
-    Success(Success<'s>),
-    #[schema(title = "failure")]
-    Failure(Failure),
 }
 
 /// Where changes are told.
@@ -72,6 +64,7 @@ struct SetMetadata {
     flaggate_revision: String,
     /// `profile_unavailable`: what is stored of the user could not be had.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     flaggate_detail: Option<&'static str>,
 }
 
@@ -91,7 +84,7 @@ struct SetMetadata {
         ("flagConfigLastModified" = Option<String>, Query, description = "The `lastModified` of that event; the `etag` says more, so this one is not looked at"),
     ),
     request_body(
-        content = Value,
+        content = Option<Value>,
         description = "The evaluation context: the user's id as `targetingKey`, and attributes",
         example = json!({ "context": { "targetingKey": "user-123", "plan": "premium", "country": "CA" } })
     ),
@@ -132,11 +125,11 @@ pub(super) async fn evaluate(
     }
     let snapshot = admin.cell.load();
     let revision = snapshot.revision().ok_or_else(Failure::no_snapshot)?;
-    let flags: Vec<FlagIndex> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
-    let evaluate = |context: Context<'_>| answer::all(&snapshot, &flags, context);
-    let (answers, flaggate_detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
+    let indices: Vec<FlagIndex> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
+    let evaluate = |context: Context<'_>| answer::all(&snapshot, &indices, context);
+    let (flags, flaggate_detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
     let bulk = Bulk {
-        flags: &answers,
+        flags,
         event_streams: [EventStream {
             kind: "sse",
             endpoint: Endpoint { request_uri: events::PATH },
@@ -168,15 +161,4 @@ async fn catch_up(admin: &Admin, revision: &WorldRevision) {
 fn config_etag(query: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(name, _)| name == "flagConfigEtag").map(|(_, told)| told.into_owned()).filter(|told| !told.is_empty())
-}
-
-fn flags<S: Serializer>(flags: &[Result<Success<'_>, Failure>], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut all = serializer.serialize_seq(Some(flags.len()))?;
-    for flag in flags {
-        match flag {
-            Ok(success) => all.serialize_element(success)?,
-            Err(failure) => all.serialize_element(failure)?,
-        }
-    }
-    all.end()
 }

@@ -52,8 +52,8 @@ fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Null => out.extend(b"null"),
         Value::Bool(flag) => out.extend(if *flag { &b"true"[..] } else { b"false" }),
         Value::Number(number) => {
-            let exact = number.as_f64().filter(|_| number.as_i64().is_none_or(|whole| whole.unsigned_abs() <= EXACT));
-            match exact {
+            let is_exact = number.is_f64() || number.as_i64().is_some_and(|whole| whole.unsigned_abs() <= EXACT);
+            match number.as_f64().filter(|_| is_exact) {
                 // Adding nothing makes the two zeros one.
                 Some(number) => write!(out, "{:e}", number + 0.0),
                 None => write!(out, "{number}"),

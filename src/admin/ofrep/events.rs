@@ -47,6 +47,7 @@ struct Refetch {
     etag: String,
     /// Since when they are, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
     last_modified: Option<i64>,
 }
 

@@ -15,6 +15,7 @@ use crate::admin::guard;
 /// Why an evaluation fails, in OpenFeature's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = OfrepErrorCode)]
 pub(super) enum ErrorCode {
     /// The request's body, or the flag's document, cannot be read.
     ParseError,
@@ -35,6 +36,7 @@ pub(super) enum ErrorCode {
 pub(super) struct Failure {
     /// The flag's key; absent where the request was for all flags.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     key: Option<String>,
     error_code: ErrorCode,
     /// What is wrong, for people.

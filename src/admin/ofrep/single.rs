@@ -8,7 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{answer, answer::Success, failure::Failure, key, request};
+use super::{
+    answer::{self, Success},
+    failure::Failure,
+    key, request,
+};
 use crate::{admin::Admin, model::Context};
 
 /// Evaluates one flag
@@ -23,7 +27,7 @@ use crate::{admin::Admin, model::Context};
     security(("token" = ["client"])),
     params(("key" = String, Path, description = "The flag's key")),
     request_body(
-        content = Value,
+        content = Option<Value>,
         description = "The evaluation context: the user's id as `targetingKey`, and attributes",
         example = json!({ "context": { "targetingKey": "user-123", "plan": "premium", "country": "CA" } })
     ),

@@ -50,6 +50,7 @@ async fn served() -> Served {
         expected: Expected::Absent,
         actor: "another program".to_owned(),
         at: clock::now(),
+        fence: None,
     };
     let written = served.store.write(write).await.unwrap();
     assert!(written.world.number > 0);
