@@ -53,7 +53,7 @@ struct EventStream {
 #[serde(rename_all = "camelCase")]
 #[schema(as = OfrepEndpoint)]
 struct Endpoint {
-    request_uri: &'static str,
+    request_uri: String,
 }
 
 /// What there is to say of all flags together.
@@ -132,7 +132,7 @@ pub(super) async fn evaluate(
         flags,
         event_streams: [EventStream {
             kind: "sse",
-            endpoint: Endpoint { request_uri: events::PATH },
+            endpoint: Endpoint { request_uri: events::address(admin.access.ticket(&headers)) },
             inactivity_delay_sec: events::INACTIVITY_DELAY_SECONDS,
         }],
         metadata: SetMetadata { flaggate_revision: revision.to_string(), flaggate_detail },

@@ -19,10 +19,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use crate::{admin::Admin, clock, model::WorldRevision, store::SyncHandle};
+use crate::{
+    admin::{Admin, access::TICKET},
+    clock,
+    model::WorldRevision,
+    store::SyncHandle,
+};
 
 /// Where the stream is.
-pub(super) const PATH: &str = "/ofrep/v1/events";
+pub(in crate::admin) const PATH: &str = "/ofrep/v1/events";
 
 /// After how long a client that nobody looks at is to close its connection.
 pub(super) const INACTIVITY_DELAY_SECONDS: u32 = 120;
@@ -35,6 +40,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A change that is younger is told to who connects anew: what that client evaluated may be older.
 const RECENT: Duration = Duration::from_secs(60);
+
+/// The address of the stream, from the origin on, for who can show a ticket only.
+pub(super) fn address(ticket: Option<String>) -> String {
+    ticket.map_or_else(|| PATH.to_owned(), |ticket| format!("{PATH}?{TICKET}={ticket}"))
+}
 
 /// What an event says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +72,10 @@ struct Refetch {
     operation_id = "ofrepEvents",
     tag = "ofrep",
     security(("token" = ["client"])),
-    params(("Last-Event-ID" = Option<String>, Header, description = "The last event that the client has seen")),
+    params(
+        ("ticket" = Option<String>, Query, description = "Instead of a token, for who cannot send headers; a bulk evaluation tells it as part of the stream's address"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that the client has seen"),
+    ),
     responses(
         (status = 200, description = "Events named `message`, with this as data", body = Refetch, content_type = "text/event-stream",
             example = json!({ "type": "refetchEvaluation", "etag": "4b1c2d7e-9f7e-4a57-8d8a-0a3c6f6f2f11:42", "lastModified": 1_771_622_898 })),

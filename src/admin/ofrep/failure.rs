@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin::guard;
+use crate::admin::access;
 
 /// Why an evaluation fails, in OpenFeature's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -96,7 +96,7 @@ impl IntoResponse for Failure {
 /// The answer in place of a handler that panicked.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    guard::log_panic(&*panic);
+    access::log_panic(&*panic);
     let details = "an unexpected error prevented the evaluation; the gateway's log tells more";
     Failure::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::General, details).into_response()
 }

@@ -10,10 +10,8 @@ mod failure;
 mod request;
 mod single;
 
-use std::time::Duration;
-
 use axum::{
-    http::StatusCode,
+    http::header,
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
@@ -21,7 +19,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::failure::{ErrorCode, Failure};
-use super::Admin;
+use super::{Admin, Told};
+
+pub(super) use events::PATH as EVENTS;
 
 /// What the paths of single evaluations begin with.
 const SINGLE: &str = "/ofrep/v1/evaluate/flags/";
@@ -34,15 +34,21 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         .layer(CatchPanicLayer::custom(failure::panicked))
 }
 
-/// A refusal that is decided before any handler (no right, too many requests), in the protocol's shape; `None`: the path
-/// is not one of the protocol's.
-pub(super) fn refusal(path: &str, status: StatusCode, detail: &str, retry_after: Option<Duration>) -> Option<Response> {
-    let below = path.strip_prefix("/ofrep")?;
-    (below.is_empty() || below.starts_with('/')).then(|| {
-        let failure = Failure::new(status, ErrorCode::General, detail).retried_after(retry_after);
-        let failure = if path.starts_with(SINGLE) { failure.of(&key(path)) } else { failure };
-        failure.into_response()
-    })
+/// A refusal that was decided before any handler (no right, too many requests), in the protocol's shape if the path is one
+/// of the protocol's.
+pub(super) fn shaped(path: &str, mut refusal: Response) -> Response {
+    let below = path.strip_prefix("/ofrep").filter(|below| below.is_empty() || below.starts_with('/'));
+    let Some((Told(detail), _)) = refusal.extensions_mut().remove().zip(below) else { return refusal };
+    let failure = Failure::new(refusal.status(), ErrorCode::General, detail);
+    let failure = if path.starts_with(SINGLE) { failure.of(&key(path)) } else { failure };
+    let mut response = failure.into_response();
+    // When to try again, and how to show who one is.
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        if let Some(value) = refusal.headers_mut().remove(&name) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// The flag's key in the path of a single evaluation. What is not text cannot be the key of a flag either.
@@ -52,33 +58,36 @@ fn key(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::to_bytes;
+    use axum::{body::to_bytes, http::StatusCode};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::admin::problem;
 
     #[tokio::test]
     async fn refusals_speak_the_protocol_below_its_path_only() {
-        let soon = Some(Duration::from_millis(1_200));
+        let problem = |refused: bool| if refused { problem(StatusCode::FORBIDDEN, "no") } else { "ok".into_response() };
+        let told = json!({ "errorCode": "GENERAL", "errorDetails": "no" });
         for (path, expected) in [
-            ("/ofrep/v1/evaluate/flags", Some(json!({ "errorCode": "GENERAL", "errorDetails": "no" }))),
+            ("/ofrep/v1/evaluate/flags", Some(told.clone())),
             (
                 "/ofrep/v1/evaluate/flags/a%20b",
                 Some(json!({ "key": "a b", "errorCode": "GENERAL", "errorDetails": "no" })),
             ),
-            ("/ofrep/v1/events", Some(json!({ "errorCode": "GENERAL", "errorDetails": "no" }))),
-            ("/ofrep", Some(json!({ "errorCode": "GENERAL", "errorDetails": "no" }))),
+            ("/ofrep/v1/events", Some(told.clone())),
+            ("/ofrep", Some(told)),
             ("/ofreps", None),
             ("/flags", None),
         ] {
-            let response = refusal(path, StatusCode::TOO_MANY_REQUESTS, "no", soon);
-            let Some(response) = response else {
-                assert_eq!(expected, None, "{path}");
-                continue;
-            };
-            assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (429, &b"2"[..]));
+            let response = shaped(path, problem(true));
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
             let body = to_bytes(response.into_body(), 1_000).await.unwrap();
-            assert_eq!(serde_json::from_slice::<Value>(&body).ok(), expected, "{path}");
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            match expected {
+                Some(expected) => assert_eq!(body, expected, "{path}"),
+                None => assert_eq!(body["title"], "Forbidden", "{path}"),
+            }
+            assert_eq!(shaped(path, problem(false)).status(), StatusCode::OK);
         }
     }
 }
