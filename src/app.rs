@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Admin, FlagMetrics},
+    admin::{self, Admin, FlagMetrics, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -94,6 +94,7 @@ impl App {
             named,
             drain: drain.clone(),
             ready_stale_after: config.store.ready_stale_after,
+            usage: UsageWatch::default(),
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {

@@ -11,6 +11,7 @@ mod form;
 mod gateways;
 mod guard;
 mod health;
+mod paging;
 mod refusal;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use flag_metrics::FlagMetrics;
+pub use flags::UsageWatch;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -62,6 +64,8 @@ pub struct Admin {
     pub drain: Drain,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
+    /// Which flags are still evaluated.
+    pub usage: UsageWatch,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -69,7 +73,12 @@ pub struct Admin {
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).await
+    let watching = admin.usage.clone().watch(admin.cell.clone());
+    let serving = async { axum::serve(listener, router(admin)).await };
+    tokio::select! {
+        served = serving => served,
+        () = watching => Ok(()),
+    }
 }
 
 /// The routes of the admin API.

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Admin},
+    admin::{self, Admin, UsageWatch},
     drain::Drain,
     snapshot::SnapshotCell,
     store::{Follower, MemoryStore, Store, SyncOptions},
@@ -34,8 +34,17 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
-    let admin =
-        Admin { store, cell, sync, profiles: None, registry, named: Arc::new([]), drain, ready_stale_after: None };
+    let admin = Admin {
+        store,
+        cell,
+        sync,
+        profiles: None,
+        registry,
+        named: Arc::new([]),
+        drain,
+        ready_stale_after: None,
+        usage: UsageWatch::default(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));

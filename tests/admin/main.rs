@@ -5,5 +5,6 @@ mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod listing;
 mod races;
 mod wire;

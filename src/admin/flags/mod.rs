@@ -10,6 +10,7 @@ mod get;
 mod list;
 mod patch;
 mod put;
+mod stale;
 
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ use crate::{
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
+pub use stale::UsageWatch;
+
 /// Who writes, as long as there are no tokens.
 pub(super) const ANYONE: &str = "anonymous";
 
@@ -38,8 +41,9 @@ pub(super) fn router() -> Router<Admin> {
     Router::new()
         .route("/flags", post(create::create).get(list::list))
         .route("/flags/", get(async || Redirect::temporary("/flags")))
-        // `evaluate` may be a flag's key as well.
+        // `evaluate` and `stale` may be flags' keys as well.
         .route("/flags/evaluate", one().post(bulk::evaluate))
+        .route("/flags/stale", get(stale::stale).put(put::put).patch(patch::patch).delete(delete::delete))
         .route("/flags/{key}", one())
         .route("/flags/{key}/", get(without_slash))
         .route("/flags/{key}/evaluate", post(evaluate::evaluate))
