@@ -122,7 +122,9 @@ impl IntoResponse for Refusal {
             Self::Store(error) => {
                 log::error!("admin: {error}");
                 let status = match error {
-                    StoreError::Conflict { .. } | StoreError::Moved { .. } => StatusCode::CONFLICT,
+                    StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => {
+                        StatusCode::CONFLICT
+                    }
                     StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
                     StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
                 };

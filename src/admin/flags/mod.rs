@@ -75,7 +75,7 @@ impl Admin {
     ) -> Result<Written, StoreError> {
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
-        let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now() };
+        let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now(), fence: None };
         let written = self.documents()?.write(write).await?;
         if !self.sync.applied(&written.world, SERVED_WITHIN).await {
             log::warn!("admin: the change of {key:?} is stored but not yet served after {SERVED_WITHIN:?}");
