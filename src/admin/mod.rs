@@ -12,7 +12,9 @@ mod gateways;
 mod guard;
 mod health;
 mod paging;
+mod problem;
 mod refusal;
+mod trail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -91,6 +93,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/gateways", get(gateways::gateways))
         .route("/store/reseed", post(gateways::reseed))
         .merge(flags::router())
+        .merge(trail::router())
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())

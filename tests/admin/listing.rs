@@ -71,6 +71,7 @@ async fn searches() {
         expected: Expected::Absent,
         actor: "another program".to_owned(),
         at: clock::now(),
+        fence: None,
     };
     served.store.write(write("broken", broken)).await.unwrap();
     served.store.write(write("mad", "{")).await.unwrap();
@@ -107,6 +108,7 @@ async fn ten_thousand_flags_in_pages() {
             expected: Expected::Absent,
             actor: "test".to_owned(),
             at: clock::now(),
+            fence: None,
         };
         store.write(write).await.unwrap();
     }

@@ -10,24 +10,26 @@ mod get;
 mod list;
 mod patch;
 mod put;
+mod rollback;
 mod stale;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Router, middleware,
     response::Redirect,
     routing::{get, post},
 };
 use serde_json::{Map, Value};
 
-use super::{Admin, refusal::Refusal};
+use super::{Admin, problem::as_problems, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
+pub(super) use change::Key;
 pub use stale::UsageWatch;
 
 /// Who writes, as long as there are no tokens.
@@ -47,6 +49,12 @@ pub(super) fn router() -> Router<Admin> {
         .route("/flags/{key}", one())
         .route("/flags/{key}/", get(without_slash))
         .route("/flags/{key}/evaluate", post(evaluate::evaluate))
+        .merge(newer())
+}
+
+/// What answers errors as problems.
+fn newer() -> Router<Admin> {
+    Router::new().route("/flags/{key}/rollback", post(rollback::rollback)).layer(middleware::map_response(as_problems))
 }
 
 async fn without_slash(request: axum::extract::Request) -> Redirect {
@@ -56,7 +64,7 @@ async fn without_slash(request: axum::extract::Request) -> Redirect {
 impl Admin {
     /// The store, unless it lost what is served: its documents would seem to be gone, and a write would be all that it
     /// holds.
-    fn documents(&self) -> Result<&dyn Store, StoreError> {
+    pub(super) fn documents(&self) -> Result<&dyn Store, StoreError> {
         match self.sync.status().alarm {
             None => Ok(&*self.store),
             Some(alarm) => {

@@ -1,0 +1,31 @@
+//! `GET /flags/{key}/history`.
+
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
+use serde_json::Value;
+
+use super::entry::{is_full, page};
+use crate::{
+    admin::{Admin, flags::Key, paging::Page, refusal::Refusal},
+    model::DocumentKey,
+};
+
+/// What happened to a flag, newest first, also to one that is gone: `{entries, next}`.
+pub(super) async fn history(
+    State(admin): State<Admin>,
+    Key(key): Key,
+    asked: Page,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let full = is_full(query.as_deref().unwrap_or_default())?;
+    let document = DocumentKey::flag(key);
+    let store = admin.documents()?;
+    let told = page(&asked, full, |_| true, |limit| store.history(&document, limit)).await?;
+    let is_empty = told["entries"].as_array().is_none_or(Vec::is_empty);
+    if is_empty && asked.after.is_none() && store.get(&document).await?.is_none() {
+        return Err(Refusal::not_found("no flag of this key is known, nor that there ever was one"));
+    }
+    Ok(Json(told))
+}
