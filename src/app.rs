@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, FlagMetrics},
+    admin::{self, Access, Admin, FlagMetrics, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -96,6 +96,7 @@ impl App {
             named,
             drain: drain.clone(),
             ready_stale_after: config.store.ready_stale_after,
+            usage: UsageWatch::default(),
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {

@@ -406,7 +406,10 @@ fn tokens_of_the_admin_listener() {
     let shown = format!("{:?}", Config::parse("f.toml", &format!("{GOOD}{pasted}"), std::iter::empty()).unwrap_err());
     assert!(shown.contains("this is no SHA-256 in hex") && !shown.contains(&secret), "{shown}");
     for (more, told) in [
-        (token("ci", &format!("role = \"root\"\nsha256 = {digest:?}")), "it takes client, viewer, operator, editor, admin"),
+        (
+            token("ci", &format!("role = \"root\"\nsha256 = {digest:?}")),
+            "it takes client, viewer, operator, editor, admin",
+        ),
         (token("ci", &format!("{good}\nexpires_at = \"soon\"")), "\"soon\" is not a time like"),
         (token("ci", &good) + &token("ci", &good.replace('a', "c")), "there are two tokens named \"ci\""),
         (token("ci", &good) + &token("web", &good), "this is the same token as \"ci\""),

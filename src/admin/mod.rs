@@ -11,7 +11,10 @@ mod form;
 mod gateways;
 mod health;
 mod openapi;
+mod paging;
+mod problem;
 mod refusal;
+mod trail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,6 +39,7 @@ use crate::{
 
 pub use access::Access;
 pub use flag_metrics::FlagMetrics;
+pub use flags::UsageWatch;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -64,6 +68,8 @@ pub struct Admin {
     pub drain: Drain,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
+    /// Which flags are still evaluated.
+    pub usage: UsageWatch,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -71,7 +77,12 @@ pub struct Admin {
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).await
+    let watching = admin.usage.clone().watch(admin.cell.clone());
+    let serving = async { axum::serve(listener, router(admin)).await };
+    tokio::select! {
+        served = serving => served,
+        () = watching => Ok(()),
+    }
 }
 
 /// The routes of the admin API.
@@ -81,6 +92,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(trail::router())
         .merge(openapi::viewer());
     let (router, collected) = collected.split_for_parts();
     let document = openapi::finish(&collected);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Access, Admin},
+    admin::{self, Access, Admin, UsageWatch},
     config,
     drain::Drain,
     snapshot::SnapshotCell,
@@ -55,6 +55,7 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
         named: Arc::new([]),
         drain,
         ready_stale_after: None,
+        usage: UsageWatch::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

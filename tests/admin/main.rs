@@ -6,5 +6,7 @@ mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod history;
+mod listing;
 mod races;
 mod wire;
