@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Admin, FlagMetrics},
+    admin::{self, Admin, FlagMetrics, Live, LiveLimits},
     clock,
     config::Config,
     demo,
@@ -85,6 +85,7 @@ impl App {
             config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
+        let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         let admin = Admin {
             store,
             cell: cell.clone(),
@@ -93,6 +94,7 @@ impl App {
             registry,
             named,
             drain: drain.clone(),
+            live,
             ready_stale_after: config.store.ready_stale_after,
         };
         control.spawn(async move {

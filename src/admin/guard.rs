@@ -21,11 +21,8 @@ pub(super) async fn loopback_only(request: Request, next: Next) -> Response {
             "the admin listener answers requests to localhost only; check the Host header",
         );
     }
-    if let Some(origin) = text(&request, header::ORIGIN) {
-        let origin = origin.parse::<Uri>().ok().and_then(|origin| origin.into_parts().authority);
-        if origin != host {
-            return problem(StatusCode::FORBIDDEN, "requests of other origins are not answered");
-        }
+    if text(&request, header::ORIGIN).is_some_and(|origin| authority(origin) != host) {
+        return problem(StatusCode::FORBIDDEN, "requests of other origins are not answered");
     }
     next.run(request).await
 }
@@ -42,7 +39,13 @@ fn text(request: &Request, name: HeaderName) -> Option<&str> {
     request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
-fn is_loopback(authority: &Authority) -> bool {
+/// The host and port of an `Origin`.
+pub(super) fn authority(origin: &str) -> Option<Authority> {
+    origin.parse::<Uri>().ok()?.into_parts().authority
+}
+
+/// Whether a host is this machine.
+pub(super) fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host().trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -9,6 +9,7 @@ mod form;
 mod gateways;
 mod guard;
 mod health;
+mod live;
 mod refusal;
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +35,7 @@ use crate::{
 };
 
 pub use flag_metrics::FlagMetrics;
+pub use live::{Limits as LiveLimits, Live};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -58,6 +60,8 @@ pub struct Admin {
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// What changes, told as it happens.
+    pub live: Live,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
 }
@@ -80,6 +84,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/gateways", get(gateways::gateways))
         .route("/store/reseed", post(gateways::reseed))
         .merge(flags::router())
+        .merge(live::router().split_for_parts().0)
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())

@@ -9,7 +9,7 @@ mod reason;
 mod revision;
 
 pub use attribute::{Attribute, Attributes, Context, NoAttributes};
-pub use change::{Change, DocumentKey, DocumentKind};
+pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::{FlagDocument, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
 pub use profile::{Profile, WithProfile};

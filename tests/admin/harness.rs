@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Live, LiveLimits},
     drain::Drain,
     snapshot::SnapshotCell,
     store::{Follower, MemoryStore, Store, SyncOptions},
@@ -30,6 +30,7 @@ pub(crate) async fn serve() -> Served {
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let shared: Arc<dyn Store> = store.clone();
     let registry = metrics.registry().clone();
+    let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
     let admin = Admin {
         store: shared,
         cell,
@@ -38,6 +39,7 @@ pub(crate) async fn serve() -> Served {
         registry,
         named: Arc::new([]),
         drain,
+        live,
         ready_stale_after: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
