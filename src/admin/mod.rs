@@ -3,6 +3,7 @@
 
 mod acknowledge;
 mod body;
+mod explain;
 mod flag_metrics;
 mod flags;
 mod form;
@@ -34,6 +35,7 @@ use crate::{
     store::{Store, SyncHandle},
 };
 
+pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use live::{Limits as LiveLimits, Live};
 
@@ -62,6 +64,8 @@ pub struct Admin {
     pub drain: Drain,
     /// What changes, told as it happens.
     pub live: Live,
+    /// Explains requests that are not sent, if there is a gateway.
+    pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
 }
@@ -84,6 +88,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/gateways", get(gateways::gateways))
         .route("/store/reseed", post(gateways::reseed))
         .merge(flags::router())
+        .merge(explain::router().split_for_parts().0)
         .merge(live::router().split_for_parts().0)
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {

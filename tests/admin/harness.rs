@@ -40,6 +40,7 @@ pub(crate) async fn serve() -> Served {
         named: Arc::new([]),
         drain,
         live,
+        explain: None,
         ready_stale_after: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -54,6 +54,7 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
         named: Arc::new([]),
         drain: drain.clone(),
         live: live.clone(),
+        explain: None,
         ready_stale_after: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
