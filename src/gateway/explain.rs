@@ -197,6 +197,10 @@ fn header(request: &ImaginedRequest) -> Result<RequestHeader, Failure> {
         close: true,
         ..Failure::new(http::StatusCode::BAD_REQUEST, "bad_request", "the request is malformed")
     };
+    // No target with such a byte comes through the parser.
+    if request.path.is_empty() || request.path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(malformed());
+    }
     let built = RequestHeader::build(request.method.as_str(), request.path.as_bytes(), Some(request.headers.len()));
     let mut header = built.map_err(|_| malformed())?;
     for (name, value) in &request.headers {
