@@ -3,6 +3,8 @@
 
 mod acknowledge;
 mod body;
+mod conditional;
+mod dry_run;
 mod explain;
 mod flag_metrics;
 mod flags;

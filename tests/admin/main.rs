@@ -1,7 +1,9 @@
 //! The admin API over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod races;
 mod wire;

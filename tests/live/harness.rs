@@ -136,6 +136,7 @@ fn write(key: &str, text: Option<String>) -> Write {
         expected: Expected::Any,
         actor: "test".to_owned(),
         at: clock::now(),
+        fence: None,
     }
 }
 
