@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Admin, Explain, FlagMetrics, Live, LiveLimits},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits},
     clock,
     config::Config,
     demo,
@@ -85,6 +85,7 @@ impl App {
             config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
+        let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
@@ -99,6 +100,7 @@ impl App {
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         let admin = Admin {
+            access,
             store,
             cell,
             sync,

@@ -4,6 +4,7 @@ mod check;
 mod eval;
 mod remote;
 mod status;
+mod token;
 mod vectors;
 
 use std::{
@@ -67,6 +68,9 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make tokens for the admin API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -89,6 +93,12 @@ enum StoreCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token, and print what the configuration keeps of it.
+    New(token::New),
+}
+
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -98,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");

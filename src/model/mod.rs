@@ -9,6 +9,7 @@ mod imagined;
 mod profile;
 mod reason;
 mod revision;
+mod role;
 
 pub use attribute::{Attribute, Attributes, Context, NoAttributes};
 pub use change::{Action, Change, DocumentKey, DocumentKind};
@@ -19,3 +20,4 @@ pub use imagined::ImaginedRequest;
 pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;
+pub use role::Role;

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Admin, Live, LiveLimits},
-    clock,
+    admin::{self, Access, Admin, Live, LiveLimits},
+    clock, config,
     drain::Drain,
     model::DocumentKey,
     snapshot::SnapshotCell,
@@ -46,6 +46,7 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
     let admin = Admin {
+        access: Access::new(&config::Admin::default()).unwrap(),
         store: store.clone(),
         cell,
         sync: sync.clone(),

@@ -85,14 +85,14 @@ async fn a_load_in_full_tells_only_what_differs() {
     let documents = vec![(DocumentKey::flag("a"), kept), (DocumentKey::flag("c"), added)];
     let expected = served.store.revision().await.unwrap();
     served.store.reseed(&expected, documents, "test", clock::now()).await.unwrap();
-    let mut told = vec![socket.hear().await, socket.hear().await];
+    let mut told = [socket.hear().await, socket.hear().await];
     told.sort_by_key(|told| told["flag_key"].to_string());
     for (told, (key, action)) in told.iter().zip([("b", "deleted"), ("c", "created")]) {
         assert_eq!((&told["flag_key"], &told["action"]), (&json!(key), &json!(action)));
         let epoch = |revision: &str| revision.rsplit_once(':').unwrap().0.to_owned();
         assert_ne!(epoch(told["revision"].as_str().unwrap()), epoch(&revision));
     }
-    let mut plain = vec![plain.update().await, plain.update().await];
+    let mut plain = [plain.update().await, plain.update().await];
     plain.sort();
     let expected = [("b", "deleted"), ("c", "created")].map(|(key, action)| (key.to_owned(), action.to_owned()));
     assert_eq!(plain, expected);

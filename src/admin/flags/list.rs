@@ -11,6 +11,7 @@ use crate::{
         Admin,
         body::Body,
         form::{Form, Kind},
+        openapi as schema,
         refusal::{Issue, Refusal},
     },
     model::{DocumentKind, FlagDocument},
@@ -18,6 +19,15 @@ use crate::{
 
 /// All flags, by key; with tags, by `?tags=a&tags=b` or an array as body, those that have one of them. Damaged
 /// documents are in `/diagnostics` instead.
+#[utoipa::path(
+    get, path = "/flags", tag = "flags", security(("token" = ["viewer"])),
+    params(("tags" = Option<Vec<String>>, Query, description = "only flags with one of these tags")),
+    responses(
+        (status = 200, description = "the flags", body = Vec<schema::Flag>),
+        (status = 413, description = "larger than 1 MiB", body = schema::Refusal),
+        (status = 422, description = "the tags are wrong", body = schema::Refusal),
+    )
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,

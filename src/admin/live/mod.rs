@@ -1,4 +1,5 @@
-//! What changes, told as it happens: over WebSocket (`/ws`) and as server-sent events (`/events`).
+//! What changes, told as it happens: over WebSocket (`/ws`) and as server-sent events (`/events`). Pages of other sites are
+//! kept out before, with every other request of theirs: a browser lets any page open a WebSocket.
 //!
 //! The sync tells what this gateway applied; the hub keeps the last messages, each encoded once, and every client goes
 //! through them at its own speed, up to a bound. So who sees a message and then evaluates gets the new answer.
@@ -13,14 +14,14 @@ mod state;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    http::{HeaderMap, StatusCode, header, uri::Authority},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, watch};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{hub::Hub, state::States};
-use super::{Admin, guard, problem};
+use super::{Admin, problem};
 use crate::{drain::Drain, snapshot::SnapshotCell, store::SyncHandle};
 
 /// The bounds of the live feed.
@@ -122,39 +123,4 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 async fn stopping(draining: &mut watch::Receiver<bool>) {
     // An error says that nobody is left who could say so.
     draining.wait_for(|draining| *draining).await.ok();
-}
-
-/// Whether a connection may be made by the page that a browser says it comes from: one of this listener's own, or, to a
-/// listener on loopback, one on loopback. Browsers keep no page from opening a WebSocket, so the server has to.
-fn may_connect(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let origin = origin.to_str().ok().and_then(guard::authority);
-    host.zip(origin)
-        .is_some_and(|(host, origin)| host == origin || (guard::is_loopback(&host) && guard::is_loopback(&origin)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_of_other_sites_do_not_connect() {
-        for (host, origin, may) in [
-            ("127.0.0.1:9090", None, true),
-            ("127.0.0.1:9090", Some("http://127.0.0.1:9090"), true),
-            ("127.0.0.1:9090", Some("http://localhost:5173"), true),
-            ("flags.example", Some("https://flags.example"), true),
-            ("flags.example", Some("https://flags.example:8443"), false),
-            ("flags.example", Some("http://localhost"), false),
-            ("127.0.0.1:9090", Some("https://elsewhere.example"), false),
-            ("127.0.0.1:9090", Some("null"), false),
-            ("127.0.0.1:9090", Some(""), false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().unwrap());
-            headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
-            assert_eq!(may_connect(&headers), may, "{host} {origin:?}");
-        }
-    }
 }

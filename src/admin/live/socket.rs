@@ -8,7 +8,7 @@ use axum::{
             rejection::WebSocketUpgradeRejection,
         },
     },
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -16,11 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::{
     Live,
     client::{Client, Found},
-    may_connect,
     message::{Keys, Kind, Wish, unsubscribed},
     stopping,
 };
-use crate::admin::{Admin, problem, refusal::Refusal};
+use crate::admin::{Admin, refusal::Refusal};
 
 /// The largest message that a client may send.
 const LARGEST_MESSAGE: usize = 64 << 10;
@@ -64,9 +63,6 @@ pub(super) async fn ws(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    if !may_connect(&headers) {
-        return problem(StatusCode::FORBIDDEN, "pages of other origins do not connect").into_response();
-    }
     let place = match admin.live.place() {
         Ok(place) => place,
         Err(refusal) => return *refusal,
