@@ -5,11 +5,13 @@ mod acknowledge;
 mod body;
 mod conditional;
 mod dry_run;
+mod explain;
 mod flag_metrics;
 mod flags;
 mod form;
 mod gateways;
 mod health;
+mod live;
 mod openapi;
 mod paging;
 mod problem;
@@ -38,8 +40,10 @@ use crate::{
 };
 
 pub use access::Access;
+pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
+pub use live::{Limits as LiveLimits, Live};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -66,6 +70,10 @@ pub struct Admin {
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// What changes, told as it happens.
+    pub live: Live,
+    /// Explains requests that are not sent, if there is a gateway.
+    pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
@@ -93,6 +101,8 @@ pub fn router(admin: Admin) -> Router {
         .merge(access::router())
         .merge(flags::router())
         .merge(trail::router())
+        .merge(explain::router())
+        .merge(live::router())
         .merge(openapi::viewer());
     let (router, collected) = collected.split_for_parts();
     let document = openapi::finish(&collected);
