@@ -12,6 +12,7 @@ mod form;
 mod gateways;
 mod health;
 mod live;
+mod ofrep;
 mod openapi;
 mod paging;
 mod problem;
@@ -103,6 +104,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(trail::router())
         .merge(explain::router())
         .merge(live::router())
+        .merge(ofrep::router())
         .merge(openapi::viewer());
     let (router, collected) = collected.split_for_parts();
     let document = openapi::finish(&collected);
@@ -125,7 +127,12 @@ pub fn router(admin: Admin) -> Router {
     router.with_state(admin)
 }
 
+/// What a problem says, for who tells it in another shape.
+#[derive(Clone, Debug)]
+struct Told(String);
+
 fn problem(status: StatusCode, detail: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, Extension(Told(detail.to_owned())), body.to_string()).into_response()
 }
