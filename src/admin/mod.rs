@@ -5,14 +5,19 @@ mod acknowledge;
 mod body;
 mod conditional;
 mod dry_run;
+mod explain;
 mod flag_metrics;
 mod flags;
 mod form;
 mod gateways;
 mod health;
+mod live;
 mod ofrep;
 mod openapi;
+mod paging;
+mod problem;
 mod refusal;
+mod trail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +41,10 @@ use crate::{
 };
 
 pub use access::Access;
+pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
+pub use flags::UsageWatch;
+pub use live::{Limits as LiveLimits, Live};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -63,8 +71,14 @@ pub struct Admin {
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// What changes, told as it happens.
+    pub live: Live,
+    /// Explains requests that are not sent, if there is a gateway.
+    pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
+    /// Which flags are still evaluated.
+    pub usage: UsageWatch,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -72,7 +86,12 @@ pub struct Admin {
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).await
+    let watching = admin.usage.clone().watch(admin.cell.clone());
+    let serving = async { axum::serve(listener, router(admin)).await };
+    tokio::select! {
+        served = serving => served,
+        () = watching => Ok(()),
+    }
 }
 
 /// The routes of the admin API.
@@ -82,6 +101,9 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(trail::router())
+        .merge(explain::router())
+        .merge(live::router())
         .merge(ofrep::router())
         .merge(openapi::viewer());
     let (router, collected) = collected.split_for_parts();

@@ -20,4 +20,5 @@ pub use draw::hangs_on_user_id;
 pub use evaluate::{Evaluation, Evaluator, Flags};
 pub use explain::explain;
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
+pub(crate) use operator::parse_time;
 pub use schema::check;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Access, Admin},
+    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
     config,
     drain::Drain,
     snapshot::SnapshotCell,
@@ -45,6 +45,7 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
+    let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store,
@@ -54,7 +55,10 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
         registry,
         named: Arc::new([]),
         drain,
+        live,
+        explain: None,
         ready_stale_after: None,
+        usage: UsageWatch::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,6 +6,8 @@ mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod history;
+mod listing;
 mod ofrep;
 mod races;
 mod wire;

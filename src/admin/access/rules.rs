@@ -11,8 +11,12 @@ use crate::model::Role;
 pub(in crate::admin) const SCHEME: &str = "token";
 
 /// Paths that stand for others: a flag may be named like a part of the API, and some clients add a slash.
-const ALIASES: &[(&str, &str)] =
-    &[("/flags/evaluate", "/flags/{key}"), ("/flags/", "/flags"), ("/flags/{key}/", "/flags/{key}")];
+const ALIASES: &[(&str, &str)] = &[
+    ("/flags/evaluate", "/flags/{key}"),
+    ("/flags/stale", "/flags/{key}"),
+    ("/flags/", "/flags"),
+    ("/flags/{key}/", "/flags/{key}"),
+];
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_m
 /// The flag that a request's path names. `/flags/evaluate` and `/flags/stale` name one as well, where they mean nothing
 /// else.
 #[derive(Debug)]
-pub(super) struct Key(pub(super) String);
+pub(in crate::admin) struct Key(pub(in crate::admin) String);
 
 /// What a request for a change says beside its body.
 #[derive(Debug)]

@@ -10,33 +10,51 @@ mod get;
 mod list;
 mod patch;
 mod put;
+mod rollback;
+mod stale;
 
 use std::sync::Arc;
 
-use axum::{response::Redirect, routing::get};
+use axum::{
+    middleware,
+    response::Redirect,
+    routing::{get, put},
+};
 use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, access::Caller, refusal::Refusal};
+use super::{Admin, access::Caller, problem::as_problems, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
+pub(super) use change::Key;
+pub use stale::UsageWatch;
+
 /// How long a write waits until this gateway serves it.
 const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
+    let changed = || put(put::put).patch(patch::patch).delete(delete::delete);
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))
         .routes(routes!(get::get, put::put, patch::patch, delete::delete))
         .routes(routes!(bulk::evaluate))
         .routes(routes!(evaluate::evaluate))
-        // `evaluate` may be a flag's key as well.
-        .route("/flags/evaluate", get(get::get).put(put::put).patch(patch::patch).delete(delete::delete))
+        .routes(routes!(stale::stale))
+        // `evaluate` and `stale` may be flags' keys as well.
+        .route("/flags/evaluate", changed().get(get::get))
+        .route("/flags/stale", changed())
         .route("/flags/", get(async || Redirect::temporary("/flags")))
         .route("/flags/{key}/", get(without_slash))
+        .merge(newer())
+}
+
+/// What answers errors as problems.
+fn newer() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(rollback::rollback)).layer(middleware::map_response(as_problems))
 }
 
 async fn without_slash(request: axum::extract::Request) -> Redirect {
@@ -46,7 +64,7 @@ async fn without_slash(request: axum::extract::Request) -> Redirect {
 impl Admin {
     /// The store, unless it lost what is served: its documents would seem to be gone, and a write would be all that it
     /// holds.
-    fn documents(&self) -> Result<&dyn Store, StoreError> {
+    pub(super) fn documents(&self) -> Result<&dyn Store, StoreError> {
         match self.sync.status().alarm {
             None => Ok(&*self.store),
             Some(alarm) => {
