@@ -2,8 +2,11 @@
 
 mod check;
 mod eval;
+mod failure;
+mod flags;
 mod remote;
 mod status;
+mod table;
 mod vectors;
 
 use std::{
@@ -13,7 +16,7 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     app::{App, Seed},
@@ -21,7 +24,7 @@ use crate::{
     demo,
 };
 
-use self::remote::Remote;
+use self::{failure::Failure, remote::Remote};
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -64,6 +67,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at flags and change them.
+    #[command(subcommand)]
+    Flags(flags::Flags),
+    /// Print a script that completes commands and options, for a shell to read.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -97,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
+        Command::Flags(flags) => flags.run(),
+        Command::Completions { shell } => completions(shell),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
@@ -106,8 +119,15 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         log_error(&format!("{error:#}"));
-        ExitCode::FAILURE
+        error.downcast_ref::<Failure>().map_or(ExitCode::FAILURE, Failure::exit_code)
     })
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "flaggate", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(path: &std::path::Path) -> Result<ExitCode> {

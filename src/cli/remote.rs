@@ -1,9 +1,14 @@
 //! Talking to the admin API of a gateway that runs.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::Args;
-use reqwest::{Client, Method};
+use reqwest::{
+    Client, Method, StatusCode,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::Value;
+
+use super::failure::Failure;
 
 /// Which gateway is asked.
 #[derive(Debug, Args)]
@@ -13,26 +18,59 @@ pub(super) struct Remote {
     admin: String,
 }
 
+/// What is sent.
+#[derive(Debug, Default)]
+pub(super) struct Request<'r> {
+    pub(super) method: Method,
+    /// The path, with the query.
+    pub(super) path: String,
+    pub(super) headers: &'r [(HeaderName, String)],
+    pub(super) body: Option<Value>,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    pub(super) body: Value,
+}
+
 impl Remote {
     /// The JSON that a request is answered with.
     pub(super) fn ask(&self, method: &Method, path: &str) -> Result<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.asked(method, path))
+        let request = Request { method: method.clone(), path: path.to_owned(), ..Request::default() };
+        Ok(self.exchange(&request)?.body)
     }
 
-    async fn asked(&self, method: &Method, path: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
-        let answer = Client::new().request(method.clone(), &url).send().await;
-        let answer = answer.with_context(|| {
-            format!("no gateway answers at {}; is it running, and is --admin its admin address?", self.admin)
-        })?;
-        let status = answer.status();
-        let body = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
-        let value: Value = serde_json::from_str(&body).unwrap_or_default();
-        if status.is_success() {
-            return Ok(value);
+    /// The answer to a request that is done; a [`Failure`] if it is not.
+    pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.exchanged(request))
+    }
+
+    async fn exchanged(&self, request: &Request<'_>) -> Result<Answer> {
+        let url = format!("{}{}", self.admin.trim_end_matches('/'), request.path);
+        let mut sent = Client::new().request(request.method.clone(), &url);
+        for (name, value) in request.headers {
+            sent = sent.header(name, value);
         }
-        let detail = value["detail"].as_str().map_or_else(|| body.trim().to_owned(), str::to_owned);
-        bail!("{method} {path}: {status}: {detail}")
+        if let Some(body) = &request.body {
+            sent = sent.json(body);
+        }
+        let answer = sent.send().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        if !status.is_success() {
+            return Err(Failure::refused(request, status, &text).into());
+        }
+        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() })
+    }
+}
+
+impl Answer {
+    /// A header's text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
