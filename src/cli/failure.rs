@@ -85,10 +85,11 @@ fn told(body: &Value) -> (Option<String>, Vec<String>) {
         if pointer.is_empty() { message } else { format!("{}: {message}", plain(&pointer)) }
     };
     let issues = body["detail"].as_array().into_iter().flatten().map(|issue| {
-        let mut steps = issue["loc"].as_array().into_iter().flatten().map(|step| match step {
-            Value::String(name) => name.clone(),
-            step => step.to_string(),
-        });
+        let mut steps = issue["loc"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|step| step.as_str().map_or_else(|| step.to_string(), str::to_owned));
         let pointer = match steps.next().as_deref() {
             Some("query") => steps.map(|name| format!("--{name}")).collect(),
             _ => steps.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect(),

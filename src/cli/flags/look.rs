@@ -104,14 +104,14 @@ impl Get {
             Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
         };
         for (name, value) in fields.filter(|(_, value)| is_set(value)) {
-            match value {
-                Value::Array(items) if items.iter().any(Value::is_object) => {
-                    say(name)?;
-                    for item in items {
-                        say(&format!("  - {item}"))?;
-                    }
-                }
-                value => say(&format!("{name:<18}  {}", text(value)))?,
+            let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            if !items.iter().any(Value::is_object) {
+                say(&format!("{name:<18}  {}", text(value)))?;
+                continue;
+            }
+            say(name)?;
+            for item in items {
+                say(&format!("  - {item}"))?;
             }
         }
         say(&format!("{:<18}  {}", "revision", revision(&answer).unwrap_or("-")))?;

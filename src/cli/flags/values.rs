@@ -94,13 +94,9 @@ pub(super) fn file(path: &Path) -> Result<Map<String, Value>> {
         fs::read_to_string(path).with_context(|| format!("failed to read {name}"))?
     };
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    let read: Value = match is_yaml {
-        true => serde_saphyr::from_str(&text).with_context(|| format!("{name} is not YAML"))?,
-        false => serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?,
-    };
-    match read {
-        Value::Object(fields) => Ok(fields),
-        _ => bail!("{name} is not one object of fields"),
+    match is_yaml {
+        true => serde_saphyr::from_str(&text).with_context(|| format!("{name} is not a YAML object of fields")),
+        false => serde_json::from_str(&text).with_context(|| format!("{name} is not a JSON object of fields")),
     }
 }
 
