@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Admin, FlagMetrics, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -85,7 +85,9 @@ impl App {
             config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
+        let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
         let admin = Admin {
+            access,
             store,
             cell: cell.clone(),
             sync,

@@ -1,6 +1,6 @@
-//! The control plane's listener: the flag service, health, diagnostics and metrics. Loopback only, as there are no
-//! tokens yet.
+//! The control plane's listener: the flag service, health, diagnostics and metrics.
 
+mod access;
 mod acknowledge;
 mod body;
 mod conditional;
@@ -9,8 +9,8 @@ mod flag_metrics;
 mod flags;
 mod form;
 mod gateways;
-mod guard;
 mod health;
+mod openapi;
 mod paging;
 mod problem;
 mod refusal;
@@ -19,18 +19,17 @@ mod trail;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use prometheus::Registry;
 use serde_json::json;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use self::refusal::Refusal;
+use self::{access::Rules, refusal::Refusal};
 use crate::{
     drain::Drain,
     profiles::Profiles,
@@ -38,6 +37,7 @@ use crate::{
     store::{Store, SyncHandle},
 };
 
+pub use access::Access;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 
@@ -50,6 +50,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Admin {
+    /// Who may call.
+    pub access: Access,
     /// Where flags are written.
     pub store: Arc<dyn Store>,
     /// The flags that are served.
@@ -85,24 +87,32 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::
 
 /// The routes of the admin API.
 pub fn router(admin: Admin) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(health::readyz))
-        .route("/diagnostics", get(health::diagnostics))
-        .route("/metrics", get(health::metrics))
-        .route("/gateways", get(gateways::gateways))
-        .route("/store/reseed", post(gateways::reseed))
+    let collected = openapi::collecting()
+        .merge(health::router())
+        .merge(gateways::router())
+        .merge(access::router())
         .merge(flags::router())
         .merge(trail::router())
+        .merge(openapi::viewer());
+    let (router, collected) = collected.split_for_parts();
+    let document = openapi::finish(&collected);
+    let rules = Rules::of_document(&document).expect("every route says what it asks for");
+    let guarded = middleware::from_fn_with_state((admin.access.clone(), Arc::new(rules)), access::guard);
+    let router = router
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())
         })
+        .layer(Extension(openapi::Served::new(&document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
-        .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(middleware::from_fn(guard::loopback_only))
-        .with_state(admin)
+        .layer(CatchPanicLayer::custom(access::panicked))
+        .layer(guarded);
+    let router = match access::cors(admin.access.cors_origins()) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(admin)
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response {

@@ -61,8 +61,8 @@ impl Failure {
         let colon = if detail.is_empty() { "" } else { ": " };
         let what = format!("{} {path}: {status}{colon}{}", request.method, plain(&detail));
         let (kind, hint) = match status.as_u16() {
-            401 => (Kind::NotAllowed, Some("the gateway asks for a token")),
-            403 => (Kind::NotAllowed, None),
+            401 => (Kind::NotAllowed, None),
+            403 => (Kind::NotAllowed, Some("the token's role must allow it; the table of roles is in docs/api.md")),
             404 => (Kind::NotFound, None),
             409 => (Kind::Conflict, None),
             412 => (Kind::Conflict, Some("somebody changed it meanwhile; look at it again, then repeat the command")),

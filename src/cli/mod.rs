@@ -7,6 +7,7 @@ mod flags;
 mod remote;
 mod status;
 mod table;
+mod token;
 mod vectors;
 
 use std::{
@@ -78,6 +79,9 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make tokens for the admin API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -100,6 +104,12 @@ enum StoreCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token, and print what the configuration keeps of it.
+    New(token::New),
+}
+
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -111,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Flags(flags) => flags.run(),
         Command::Completions { shell } => completions(shell),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");

@@ -1,6 +1,8 @@
 //! Talking to the admin API of a gateway that runs.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 use clap::Args;
 use reqwest::{
     Client, Method, StatusCode,
@@ -16,6 +18,9 @@ pub(super) struct Remote {
     /// The admin API of a gateway
     #[arg(long, env = "FLAGGATE_ADMIN", default_value = "http://127.0.0.1:9090")]
     admin: String,
+    /// A file with the token to show; else $FLAGGATE_TOKEN, if it is set
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// What is sent.
@@ -49,9 +54,24 @@ impl Remote {
         runtime.block_on(self.exchanged(request))
     }
 
+    /// The token. It is no argument, as everybody on a machine can read those.
+    fn token(&self) -> Result<Option<String>> {
+        let token = match &self.token_file {
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("failed to read the token from {}", path.display()))?,
+            None => std::env::var("FLAGGATE_TOKEN").unwrap_or_default(),
+        };
+        let token = token.trim();
+        Ok((!token.is_empty()).then(|| token.to_owned()))
+    }
+
     async fn exchanged(&self, request: &Request<'_>) -> Result<Answer> {
         let url = format!("{}{}", self.admin.trim_end_matches('/'), request.path);
         let mut sent = Client::new().request(request.method.clone(), &url);
+        let token = self.token()?;
+        if let Some(token) = &token {
+            sent = sent.bearer_auth(token);
+        }
         for (name, value) in request.headers {
             sent = sent.header(name, value);
         }
@@ -61,10 +81,20 @@ impl Remote {
         let answer = sent.send().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
-        if !status.is_success() {
-            return Err(Failure::refused(request, status, &text).into());
+        if status.is_success() {
+            return Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() });
         }
-        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() })
+        let failure = Failure::refused(request, status, &text);
+        Err(match (status, token) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                failure.hinting("no token was shown: set FLAGGATE_TOKEN or give --token-file")
+            }
+            (StatusCode::UNAUTHORIZED, Some(_)) => {
+                failure.hinting("the token that was shown is not known there, or has expired")
+            }
+            _ => failure,
+        }
+        .into())
     }
 }
 

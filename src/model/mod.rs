@@ -8,6 +8,7 @@ mod flag;
 mod profile;
 mod reason;
 mod revision;
+mod role;
 
 pub use attribute::{Attribute, Attributes, Context, NoAttributes};
 pub use change::{Change, DocumentKey, DocumentKind};
@@ -17,3 +18,4 @@ pub use flag::{FlagDocument, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_
 pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;
+pub use role::Role;

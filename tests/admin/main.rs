@@ -1,6 +1,7 @@
 //! The admin API over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod conditional;
 mod flags;
 mod guard;

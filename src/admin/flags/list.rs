@@ -15,6 +15,7 @@ use crate::{
         Admin,
         body::Body,
         form::{Form, Kind},
+        openapi as schema,
         paging::Page,
         refusal::{Issue, Refusal},
     },
@@ -49,6 +50,22 @@ enum Wanted {
 ///
 /// With `limit`, `cursor`, `q` or `state` a page of those that are asked for, as this gateway serves them: nothing is read
 /// from the store, and only what is shown is copied. `Link` tells the next page, `X-Total-Count` how many there are.
+#[utoipa::path(
+    get, path = "/flags", tag = "flags", security(("token" = ["viewer"])),
+    params(
+        ("tags" = Option<Vec<String>>, Query, description = "only flags with one of these tags"),
+        ("limit" = Option<u64>, Query, description = "a page of so many"),
+        ("cursor" = Option<String>, Query, description = "where the page begins, as `Link` says it"),
+        ("q" = Option<String>, Query, description = "only flags with this text in key, name or description"),
+        ("state" = Option<String>, Query, description = "only flags that are `on`, `off`, `stale` or `faulty`"),
+    ),
+    responses(
+        (status = 200, description = "the flags; of a page `Link` tells the next, `X-Total-Count` how many there are", body = Vec<schema::Flag>),
+        (status = 400, description = "the cursor is none", body = schema::Refusal),
+        (status = 413, description = "larger than 1 MiB", body = schema::Refusal),
+        (status = 422, description = "a parameter is wrong", body = schema::Refusal),
+    )
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,

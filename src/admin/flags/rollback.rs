@@ -13,6 +13,7 @@ use crate::{
     admin::{
         Admin,
         body::Body,
+        openapi as schema,
         refusal::{Issue, Refusal},
     },
     clock,
@@ -25,6 +26,28 @@ const ALL: usize = 1 << 20;
 
 /// Writes a flag as it was at an earlier revision, as a new revision: `{"success": true, "flag_key": …}`, 201 when it was
 /// gone. What the document refers to may have changed since, so it is checked anew.
+#[utoipa::path(
+    post, path = "/flags/{key}/rollback", tag = "history", security(("token" = ["editor"])),
+    params(
+        ("key" = String, Path, description = "the flag's key"),
+        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
+        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
+        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
+        ("If-Match" = Option<String>, Header, description = "only if the flag still has one of these entity tags"),
+    ),
+    request_body(content = serde_json::Value, example = json!({ "revision": 3 })),
+    responses(
+        (status = 200, description = "it is as it was then", body = schema::Written),
+        (status = 201, description = "it was gone and is back", body = schema::Written),
+        (status = 202, description = "written, and not yet served by all who were waited for", body = schema::Written),
+        (status = 400, description = "a condition or the path cannot be read", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "the audit log knows no such flag or revision", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "that revision is damaged, or others change the flag all the time", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "it is not as the conditions expect", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 413, description = "larger than 1 MiB", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the request is wrong, or the document would be wrong now, in each of these places", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn rollback(State(admin): State<Admin>, ask: Ask, body: Body) -> Result<Response, Refusal> {
     let revision = revision(body.object()?)?;
     let earlier = admin.earlier(&ask.key, revision).await?;

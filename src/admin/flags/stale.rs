@@ -19,6 +19,7 @@ use crate::{
     admin::{
         Admin,
         conditional::Conditions,
+        openapi as schema,
         refusal::{Issue, Refusal},
     },
     clock,
@@ -64,6 +65,22 @@ impl UsageWatch {
 
 /// The flags that are stale, with the reasons: `{as_of, days, evaluations_since, flags}`. A flag that is called `stale` is
 /// answered instead, unless the query says `report`.
+#[utoipa::path(
+    get, path = "/flags/stale", tag = "flags", security(("token" = ["viewer"])),
+    params(
+        ("days" = Option<u32>, Query, description = "after how many days a flag counts as left alone; 30 unless given"),
+        ("report" = Option<bool>, Query, description = "the report, even if there is a flag called `stale`"),
+    ),
+    responses(
+        (status = 200, description = "`flags`: each with its reasons", body = serde_json::Value),
+        (status = 304, description = "the caller has the flag called `stale` already"),
+        (status = 400, description = "a condition cannot be read", body = schema::Refusal),
+        (status = 404, description = "no such flag", body = schema::Refusal),
+        (status = 409, description = "the flag called `stale` is damaged", body = schema::Refusal),
+        (status = 412, description = "the flag called `stale` is not as the conditions expect", body = schema::Refusal),
+        (status = 422, description = "a parameter is wrong", body = schema::Refusal),
+    )
+)]
 pub(super) async fn stale(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,

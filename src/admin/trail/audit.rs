@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::entry::{is_full, page};
 use crate::{
     admin::{
-        Admin,
+        Admin, openapi as schema,
         paging::Page,
         refusal::{Issue, Refusal},
     },
@@ -27,6 +27,23 @@ struct Wanted {
 }
 
 /// What happened to all documents, newest first: `{entries, next}`.
+#[utoipa::path(
+    get, path = "/audit", tag = "history", security(("token" = ["admin"])),
+    params(
+        ("limit" = Option<u64>, Query, description = "at most so many entries"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+        ("kind" = Option<String>, Query, description = "only documents of this kind, like `flag`"),
+        ("key" = Option<String>, Query, description = "only the document of this key"),
+        ("actor" = Option<String>, Query, description = "only changes of this token"),
+        ("action" = Option<String>, Query, description = "only `created`, `updated` or `deleted`"),
+    ),
+    responses(
+        (status = 200, description = "`entries`: who changed what when; `next`: the cursor of the next page", body = Value),
+        (status = 400, description = "the cursor cannot be read", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "a parameter is wrong", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn audit(
     State(admin): State<Admin>,
     asked: Page,

@@ -4,13 +4,14 @@ mod audit;
 mod entry;
 mod history;
 
-use axum::{Router, middleware, routing::get};
+use axum::middleware;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, problem::as_problems};
 
-pub(super) fn router() -> Router<Admin> {
-    Router::new()
-        .route("/audit", get(audit::audit))
-        .route("/flags/{key}/history", get(history::history))
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(audit::audit))
+        .routes(routes!(history::history))
         .layer(middleware::map_response(as_problems))
 }
