@@ -17,10 +17,8 @@ pub(super) struct Told {
 /// A layer's work: says refusals as problems.
 pub(super) async fn as_problems(mut response: Response) -> Response {
     let Some(Told { status, detail }) = response.extensions_mut().remove() else { return response };
-    let (sentence, errors) = match &detail {
-        Value::Array(issues) => ("the input is wrong", Some(issues.iter().map(error).collect::<Vec<_>>())),
-        sentence => (sentence.as_str().unwrap_or_default(), None),
-    };
+    let errors = detail.as_array().map(|issues| issues.iter().map(error).collect::<Vec<_>>());
+    let sentence = if errors.is_some() { "the input is wrong" } else { detail.as_str().unwrap_or_default() };
     let mut body = json!({
         "type": "about:blank",
         "title": status.canonical_reason(),

@@ -2,8 +2,11 @@
 
 mod check;
 mod eval;
+mod failure;
+mod flags;
 mod remote;
 mod status;
+mod table;
 mod token;
 mod vectors;
 
@@ -14,7 +17,7 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     app::{App, Seed},
@@ -22,7 +25,7 @@ use crate::{
     demo,
 };
 
-use self::remote::Remote;
+use self::{failure::Failure, remote::Remote};
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -64,6 +67,14 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Look at flags and change them.
+    #[command(subcommand)]
+    Flags(flags::Flags),
+    /// Print a script that completes commands and options, for a shell to read.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
     },
     /// Mend the store of a gateway.
     #[command(subcommand)]
@@ -107,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
+        Command::Flags(flags) => flags.run(),
+        Command::Completions { shell } => completions(shell),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
         Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
@@ -117,8 +130,15 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         log_error(&format!("{error:#}"));
-        ExitCode::FAILURE
+        error.downcast_ref::<Failure>().map_or(ExitCode::FAILURE, Failure::exit_code)
     })
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "flaggate", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(path: &std::path::Path) -> Result<ExitCode> {

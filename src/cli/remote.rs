@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{
+    Client, Method, StatusCode,
+    header::{HeaderMap, HeaderName},
+};
 use serde_json::Value;
+
+use super::failure::Failure;
 
 /// Which gateway is asked.
 #[derive(Debug, Args)]
@@ -18,11 +23,35 @@ pub(super) struct Remote {
     token_file: Option<PathBuf>,
 }
 
+/// What is sent.
+#[derive(Debug, Default)]
+pub(super) struct Request<'r> {
+    pub(super) method: Method,
+    /// The path, with the query.
+    pub(super) path: String,
+    pub(super) headers: &'r [(HeaderName, String)],
+    pub(super) body: Option<Value>,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    pub(super) body: Value,
+}
+
 impl Remote {
     /// The JSON that a request is answered with.
     pub(super) fn ask(&self, method: &Method, path: &str) -> Result<Value> {
+        let request = Request { method: method.clone(), path: path.to_owned(), ..Request::default() };
+        Ok(self.exchange(&request)?.body)
+    }
+
+    /// The answer to a request that is done; a [`Failure`] if it is not.
+    pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.asked(method, path))
+        runtime.block_on(self.exchanged(request))
     }
 
     /// The token. It is no argument, as everybody on a machine can read those.
@@ -36,28 +65,42 @@ impl Remote {
         Ok((!token.is_empty()).then(|| token.to_owned()))
     }
 
-    async fn asked(&self, method: &Method, path: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
-        let mut request = Client::new().request(method.clone(), &url);
-        if let Some(token) = self.token()? {
-            request = request.bearer_auth(token);
+    async fn exchanged(&self, request: &Request<'_>) -> Result<Answer> {
+        let url = format!("{}{}", self.admin.trim_end_matches('/'), request.path);
+        let mut sent = Client::new().request(request.method.clone(), &url);
+        let token = self.token()?;
+        if let Some(token) = &token {
+            sent = sent.bearer_auth(token);
         }
-        let answer = request.send().await;
-        let answer = answer.with_context(|| {
-            format!("no gateway answers at {}; is it running, and is --admin its admin address?", self.admin)
-        })?;
-        let status = answer.status();
-        let body = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
-        let value: Value = serde_json::from_str(&body).unwrap_or_default();
+        for (name, value) in request.headers {
+            sent = sent.header(name, value);
+        }
+        if let Some(body) = &request.body {
+            sent = sent.json(body);
+        }
+        let answer = sent.send().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
         if status.is_success() {
-            return Ok(value);
+            return Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() });
         }
-        let detail = value["detail"].as_str().map_or_else(|| body.trim().to_owned(), str::to_owned);
-        let hint = match (status, self.token()?) {
-            (StatusCode::UNAUTHORIZED, None) => "; no token was shown: set FLAGGATE_TOKEN or give --token-file",
-            (StatusCode::UNAUTHORIZED, Some(_)) => "; the token that was shown is not known there, or has expired",
-            _ => "",
-        };
-        bail!("{method} {path}: {status}: {detail}{hint}")
+        let failure = Failure::refused(request, status, &text);
+        Err(match (status, token) {
+            (StatusCode::UNAUTHORIZED, None) => {
+                failure.hinting("no token was shown: set FLAGGATE_TOKEN or give --token-file")
+            }
+            (StatusCode::UNAUTHORIZED, Some(_)) => {
+                failure.hinting("the token that was shown is not known there, or has expired")
+            }
+            _ => failure,
+        }
+        .into())
+    }
+}
+
+impl Answer {
+    /// A header's text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }

@@ -4,7 +4,11 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{remote::Remote, say};
+use super::{
+    remote::Remote,
+    say,
+    table::{Table, text},
+};
 
 /// Shows the gateways and the store.
 pub(super) fn status(remote: &Remote, as_json: bool) -> Result<()> {
@@ -46,10 +50,10 @@ fn store(gateways: &Value, sync: &Value) -> String {
 }
 
 fn table(gateways: &Value) -> String {
-    let mut rows = vec![["NAME", "STATE", "REVISION", "BEHIND", "LAST CONTACT", "VERSION", "ADMIN"].map(str::to_owned)];
+    let mut table = Table::new(["NAME", "STATE", "REVISION", "BEHIND", "LAST CONTACT", "VERSION", "ADMIN"]);
     for gateway in gateways.as_array().into_iter().flatten() {
         let number = gateway["applied"].as_str().and_then(|applied| applied.rsplit_once(':')).map(|(_, number)| number);
-        rows.push([
+        table.push([
             text(&gateway["name"]),
             if gateway["live"] == true { "live" } else { "LOST" }.to_owned(),
             number.unwrap_or("none").to_owned(),
@@ -59,22 +63,7 @@ fn table(gateways: &Value) -> String {
             text(&gateway["admin"]),
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let line = |row: &[String; 7]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// A value without quotes; `-` where there is none.
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
+    table.to_string()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(super) async fn page<R: Future<Output = Result<Vec<AuditEntry>, StoreError>>
         }
         let shown = found.iter().take(limit);
         let told: Vec<Value> = shown.clone().map(|at| told(&rest[*at], before(&rest[*at..]), full)).collect();
-        let next = shown.last().filter(|_| found.len() > limit).map(|last| cursor(&place(&rest[*last])));
+        let next = shown.clone().next_back().filter(|_| found.len() > limit).map(|last| cursor(&place(&rest[*last])));
         return Ok(json!({ "entries": told, "next": next }));
     }
 }

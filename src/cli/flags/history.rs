@@ -1,0 +1,98 @@
+//! `flaggate flags history` and `rollback`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use reqwest::{Method, header::IF_MATCH};
+use serde_json::{Value, json};
+
+use super::{ask, change::Changing, path};
+use crate::cli::{
+    remote::{Remote, Request},
+    say,
+    table::{plain, text},
+};
+
+/// What happened to a flag.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct History {
+    #[command(flatten)]
+    remote: Remote,
+    /// The flag.
+    key: String,
+    /// At most so many changes.
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Print JSON; with --full the document after each change, too.
+    #[arg(long)]
+    json: bool,
+    /// Have the whole documents in --json.
+    #[arg(long, requires = "json")]
+    full: bool,
+}
+
+/// Goes back to an earlier revision.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Rollback {
+    #[command(flatten)]
+    changing: Changing,
+    /// The flag.
+    key: String,
+    /// The revision, as the history shows it.
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    revision: u64,
+    /// Only if the flag still has this ETag.
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+}
+
+impl History {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        let below = format!("/history?limit={}&full={}", self.limit, self.full);
+        let request = Request { method: Method::GET, path: path(&self.key, &below), ..Request::default() };
+        let answer = ask(&self.remote, &self.key, &request)?.body;
+        if self.json {
+            say(&serde_json::to_string_pretty(&answer)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for entry in answer["entries"].as_array().into_iter().flatten() {
+            let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
+            say(&format!("{revision:>4}  {}  {action} by {actor}", text(&entry["at"])))?;
+            // All of a document that came or went would hide what matters.
+            if entry["action"] == "updated" {
+                for line in differences(&entry["changes"]) {
+                    say(&format!("      {line}"))?;
+                }
+            }
+        }
+        if !answer["next"].is_null() {
+            say(&format!("older changes are not shown; --limit {} shows more", (self.limit * 5).min(1000)))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Rollback {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        let headers: Vec<_> = self.if_match.iter().map(|tag| (IF_MATCH, tag.clone())).collect();
+        let body = json!({ "revision": self.revision });
+        self.changing.send(Method::POST, &self.key, &path(&self.key, "/rollback"), &headers, Some(body))
+    }
+}
+
+/// A line for each place that changed: `~ /rollout_percentage: 10 → 50`.
+pub(super) fn differences(changes: &Value) -> Vec<String> {
+    let Some(changes) = changes.as_array() else { return vec!["what changed is not known".to_owned()] };
+    let line = |change: &Value| {
+        let pointer = plain(change["pointer"].as_str().unwrap_or_default());
+        let value = |name: &str| change.get(name).map(|value| plain(&value.to_string()));
+        match (value("before"), value("after")) {
+            (Some(before), Some(after)) => format!("~ {pointer}: {before} → {after}"),
+            (None, Some(after)) => format!("+ {pointer}: {after}"),
+            (Some(before), None) => format!("- {pointer}: {before}"),
+            (None, None) => format!("? {pointer}"),
+        }
+    };
+    changes.iter().map(line).collect()
+}

@@ -1,0 +1,145 @@
+//! `flaggate flags list` and `get`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{ask, pages, path, revision};
+use crate::cli::{
+    log_error,
+    remote::{Remote, Request},
+    say,
+    table::{Table, text},
+};
+
+/// Which flags are listed.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    remote: Remote,
+    /// Only flags that have this tag, or one of several.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Only flags whose key, name, description, owner or tag contains this.
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    /// Only flags in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Print the documents as a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    /// Neither it nor an ancestor is off.
+    On,
+    /// It, or an ancestor, is off.
+    Off,
+    /// It has probably done its work.
+    Stale,
+    /// Something is wrong with its document.
+    Faulty,
+}
+
+/// One flag.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Get {
+    #[command(flatten)]
+    remote: Remote,
+    /// The flag.
+    key: String,
+    /// Print the whole document as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.tags.iter().map(|tag| ("tags", tag)));
+        query.extend_pairs(self.q.iter().map(|q| ("q", q)));
+        if let Some(state) = self.state.and_then(|state| state.to_possible_value()) {
+            query.append_pair("state", state.get_name());
+        }
+        let query = Some(query.finish()).filter(|query| !query.is_empty()).map(|query| format!("&{query}"));
+        let limit = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let (flags, total) = pages(&self.remote, &query.unwrap_or_default(), limit)?;
+        if self.json {
+            say(&serde_json::to_string_pretty(&flags)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if flags.is_empty() {
+            log_error("there are no such flags");
+            return Ok(ExitCode::SUCCESS);
+        }
+        say(&table(&flags).to_string())?;
+        if total > flags.len() {
+            log_error(&format!("{} of {total} are shown; --limit shows more", flags.len()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Get {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        let request = Request { method: Method::GET, path: path(&self.key, ""), ..Request::default() };
+        let answer = ask(&self.remote, &self.key, &request)?;
+        if self.json {
+            say(&serde_json::to_string_pretty(&answer.body)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let fields = answer.body.as_object().into_iter().flatten();
+        let is_set = |value: &Value| match value {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        };
+        for (name, value) in fields.filter(|(_, value)| is_set(value)) {
+            let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            if !items.iter().any(Value::is_object) {
+                say(&format!("{name:<18}  {}", text(value)))?;
+                continue;
+            }
+            say(name)?;
+            for item in items {
+                say(&format!("  - {item}"))?;
+            }
+        }
+        say(&format!("{:<18}  {}", "revision", revision(&answer).unwrap_or("-")))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(flags: &[Value]) -> Table<7> {
+    let mut table = Table::new(["KEY", "STATE", "TYPE", "ROLLOUT", "RULES", "TAGS", "UPDATED"]);
+    for flag in flags {
+        let length = |name: &str| flag[name].as_array().map_or(0, Vec::len);
+        let rollout = match (flag["rollout_enabled"] == true, length("rollout_stages")) {
+            (false, _) => "-".to_owned(),
+            (true, 0) => format!("{}%", flag["rollout_percentage"].as_f64().unwrap_or_default()),
+            (true, stages) => format!("{stages} stages"),
+        };
+        let rules = if flag["targeting_enabled"] == true { length("targeting_rules") } else { 0 };
+        let tags: Vec<String> = flag["tags"].as_array().into_iter().flatten().map(text).collect();
+        table.push([
+            text(&flag["key"]),
+            if flag["enabled"] == false { "off" } else { "on" }.to_owned(),
+            text(&flag["flag_type"]),
+            rollout,
+            if rules == 0 { "-".to_owned() } else { rules.to_string() },
+            if tags.is_empty() { "-".to_owned() } else { tags.join(",") },
+            // To the minute.
+            text(&flag["updated_at"]).chars().take(16).collect::<String>().replace('T', " "),
+        ]);
+    }
+    table
+}

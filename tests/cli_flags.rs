@@ -1,0 +1,258 @@
+//! `flaggate flags` of the real binary, against a gateway of the real binary.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A running gateway; killed when dropped.
+struct Gateway {
+    admin: SocketAddr,
+    folder: TempDir,
+    process: Child,
+}
+
+/// Exit code, standard output, standard error.
+type Said = (i32, String, String);
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Gateway {
+    fn start() -> Self {
+        // Between the choice of a port and its use somebody else may take it.
+        (0..10).find_map(|_| Self::try_start()).expect("a gateway starts")
+    }
+
+    fn try_start() -> Option<Self> {
+        let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
+        let config = folder.path().join("flaggate.toml");
+        let text = format!(
+            "[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n[store]\nkind = \"memory\"\n\
+             [access_log]\nenabled = false\n[upstreams.one]\nendpoints = [{{ address = \"127.0.0.1:9\" }}]\n\
+             [[routes]]\nname = \"all\"\nupstream = \"one\"\n"
+        );
+        fs::write(&config, text).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut gateway = Self { admin, folder, process };
+        for _ in 0..2000 {
+            if gateway.process.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if is_ready(admin) {
+                return Some(gateway);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.run_with(arguments, "")
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Said {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
+            .args(arguments)
+            .env("FLAGGATE_ADMIN", format!("http://{}", self.admin))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = process.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// The standard output of a command that works.
+    fn said(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        out
+    }
+
+    fn flag(&self, key: &str) -> Value {
+        serde_json::from_str(&self.said(&["flags", "get", key, "--json"])).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn is_ready(admin: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(admin) else { return false };
+    let mut line = String::new();
+    let asked = write!(stream, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").is_ok();
+    asked && BufReader::new(stream).read_line(&mut line).is_ok() && line.contains(" 200 ")
+}
+
+#[test]
+fn the_life_of_a_flag() {
+    let gateway = Gateway::start();
+    let create = [
+        "flags",
+        "create",
+        "theme",
+        "--type",
+        "string",
+        "--default",
+        "1",
+        "--variant",
+        "dark=black",
+        "--variant",
+        "light=2",
+        "--tag",
+        "ui",
+        "--description",
+        "Colours",
+        "--off",
+    ];
+    assert_eq!(gateway.said(&create), "theme is at revision 1\n");
+    let flag = gateway.flag("theme");
+    let expected = json!({ "key": "theme", "name": "theme", "description": "Colours", "flag_type": "string",
+        "default_value": "1", "enabled": false, "variants": { "dark": "black", "light": "2" }, "tags": ["ui"] });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&flag[name], value, "{name}");
+    }
+    assert_eq!(gateway.said(&["flags", "on", "theme"]), "theme is at revision 2\n");
+    let served = gateway.said(&["flags", "rollout", "theme", "25%", "--wait", "all"]);
+    assert!(served.starts_with("theme is at revision 3, served by 1 of 1 gateways after "), "{served}");
+    assert_eq!(gateway.said(&["flags", "set", "theme", "name=7", "variants.dark=night"]), "theme is at revision 4\n");
+    assert_eq!(gateway.flag("theme")["variants"], json!({ "dark": "night", "light": "2" }));
+    assert_eq!(gateway.flag("theme")["name"], "7");
+    let tried = gateway.said(&["flags", "set", "theme", "rollout_percentage=50", "owner=us", "--dry-run"]);
+    let lines = ["theme would be updated", "~ /rollout_percentage: 25.0 → 50", "+ /owner: \"us\"", ""];
+    assert_eq!(tried, lines.join("\n"));
+    assert_eq!(gateway.said(&["flags", "set", "theme", "name=7", "--dry-run"]), "theme would stay as it is\n");
+    let history = gateway.said(&["flags", "history", "theme"]);
+    assert!(history.contains("~ /enabled: false → true") && history.contains("   1  "), "{history}");
+    assert_eq!(gateway.said(&["flags", "rollback", "theme", "2"]), "theme is at revision 5\n");
+    assert_eq!(gateway.flag("theme")["rollout_enabled"], false);
+    let (code, out, err) = gateway.run(&["flags", "delete", "theme"]);
+    assert!(code == 1 && out.is_empty() && err.contains("--yes"), "{err}");
+    let deleted = gateway.said(&["flags", "delete", "theme", "--yes"]);
+    assert!(deleted.starts_with("theme is deleted"), "{deleted}");
+    assert_eq!(gateway.said(&["flags", "rollback", "theme", "4"]), "theme is at revision 6\n");
+    let shown = gateway.said(&["flags", "get", "theme"]);
+    assert!(
+        shown.contains("variants            {\"dark\":\"night\",\"light\":\"2\"}\n")
+            && shown.ends_with("revision            6\n"),
+        "{shown}"
+    );
+    let history: Value =
+        serde_json::from_str(&gateway.said(&["flags", "history", "theme", "--json", "--full"])).unwrap();
+    assert_eq!(history["entries"].as_array().unwrap().len(), 7);
+    assert_eq!(history["entries"][0]["document"]["name"], "7");
+}
+
+#[test]
+fn lists() {
+    let gateway = Gateway::start();
+    let (code, out, err) = gateway.run(&["flags", "list"]);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "", "flaggate: there are no such flags\n"));
+    for (key, more) in [("b-two", &["--tag", "x", "--off"][..]), ("a", &["--tag", "x", "--tag", "y"]), ("c", &[])] {
+        gateway.said(&[&["flags", "create", key], more].concat());
+    }
+    gateway.said(&["flags", "rollout", "a", "12.5"]);
+    let table = gateway.said(&["flags", "list"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("KEY    STATE  TYPE     ROLLOUT  RULES  TAGS  UPDATED"), "{table}");
+    assert!(lines[1].starts_with("a      on     boolean  12.5%    -      x,y   20"), "{table}");
+    assert!(lines[2].starts_with("b-two  off    boolean  -        -      x     20"), "{table}");
+    let keys = |more: &[&str]| {
+        let flags: Value = serde_json::from_str(&gateway.said(&[&["flags", "list", "--json"], more].concat())).unwrap();
+        flags.as_array().unwrap().iter().map(|flag| flag["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&[]), ["a", "b-two", "c"]);
+    assert_eq!(keys(&["--tag", "y"]), ["a"]);
+    assert_eq!(keys(&["--tag", "x", "--state", "off"]), ["b-two"]);
+    assert_eq!(keys(&["--q", "TWO"]), ["b-two"]);
+    assert_eq!(keys(&["--limit", "2"]), ["a", "b-two"]);
+    let (_, _, err) = gateway.run(&["flags", "list", "--limit", "1"]);
+    assert_eq!(err, "flaggate: 1 of 3 are shown; --limit shows more\n");
+}
+
+#[test]
+fn files() {
+    let gateway = Gateway::start();
+    let json = gateway.folder.path().join("a.json");
+    fs::write(&json, r#"{"key": "a", "name": "From a file", "tags": ["t"], "owner": "us"}"#).unwrap();
+    gateway.said(&["flags", "create", "a", "--file", json.to_str().unwrap(), "--tag", "u"]);
+    assert_eq!((&gateway.flag("a")["name"], &gateway.flag("a")["tags"]), (&json!("From a file"), &json!(["u"])));
+    let yaml = gateway.folder.path().join("a.yaml");
+    fs::write(&yaml, "name: Changed\nvariants:\n  x: true\n").unwrap();
+    gateway.said(&["flags", "set", "a", "--file", yaml.to_str().unwrap(), "enabled=false"]);
+    let flag = gateway.flag("a");
+    assert_eq!((&flag["name"], &flag["owner"], &flag["enabled"]), (&json!("Changed"), &json!("us"), &json!(false)));
+    gateway.said(&["flags", "set", "a", "--file", yaml.to_str().unwrap(), "--replace"]);
+    let flag = gateway.flag("a");
+    assert_eq!((flag.get("owner"), &flag["enabled"], &flag["variants"]), (None, &json!(true), &json!({ "x": true })));
+    let (code, out, err) = gateway.run_with(&["flags", "set", "b", "--replace", "--file", "-"], r#"{"name": "B"}"#);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "b is at revision 1\n", ""));
+    let (code, _, err) = gateway.run(&["flags", "set", "a", "--file", "no/such"]);
+    assert!(code == 1 && err.contains("failed to read no/such"), "{err}");
+}
+
+#[test]
+fn failures_say_what_helps_and_have_codes() {
+    let gateway = Gateway::start();
+    gateway.said(&["flags", "create", "checkout"]);
+    gateway.said(&["flags", "create", "child"]);
+    gateway.said(&["flags", "set", "child", "parent=checkout"]);
+    for (arguments, code, words) in [
+        (&["flags", "get", "chekout"][..], 3, &["404", "did you mean \"checkout\"?"][..]),
+        (&["flags", "history", "zzz"], 3, &["404", "`flaggate flags list` shows all flags"]),
+        (&["flags", "rollback", "checkout", "9"], 3, &["no revision 9", "flags history checkout"]),
+        (&["flags", "create", "checkout"], 4, &["already exists", "`flaggate flags set checkout …` changes it"]),
+        (&["flags", "delete", "checkout", "--yes"], 4, &["child"]),
+        (&["flags", "off", "checkout", "--wait", "2", "--timeout", "0.05"], 6, &["`flaggate status`"]),
+        (&["flags", "set", "checkout", "rollout_percentage=101"], 5, &["422", "\n  /rollout_percentage: "]),
+        (&["flags", "set", "checkout", "colour=1", "enabled=2"], 5, &["\n  /enabled: "]),
+        (&["flags", "set", "checkout", "parent=nobody"], 5, &["\n  /parent: there is no flag \"nobody\""]),
+        (
+            &["flags", "set", "checkout", "name=x", "--if-match", "\"r1-00000000\""],
+            4,
+            &["412", "hint: somebody changed it"],
+        ),
+        (&["flags", "set", "checkout", "name"], 1, &["is not field=value"]),
+        (&["flags", "set", "checkout"], 2, &["FIELD=VALUE"]),
+        (&["flags", "rollout", "checkout", "120%"], 2, &["0% to 100%"]),
+    ] {
+        let (found, _, err) = gateway.run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{arguments:?}: {err}");
+        }
+    }
+    let nowhere = format!("http://{}", free());
+    let (code, _, err) = gateway.run(&["flags", "list", "--admin", &nowhere]);
+    assert!(code == 7 && err.contains("no gateway answers") && err.contains("hint: is it running"), "{err}");
+}
+
+#[test]
+fn completions_for_shells() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_flaggate")).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("rollback") && script.contains("history"), "{shell}");
+    }
+}
