@@ -10,6 +10,7 @@ mod gateways;
 mod guard;
 mod health;
 mod refusal;
+mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/gateways", get(gateways::gateways))
         .route("/store/reseed", post(gateways::reseed))
         .merge(flags::router())
+        .merge(transfer::router())
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())

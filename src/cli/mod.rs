@@ -1,9 +1,13 @@
 //! The command line.
 
 mod check;
+mod definitions;
 mod eval;
+mod located;
+mod plan;
 mod remote;
 mod status;
+mod transfer;
 mod vectors;
 
 use std::{
@@ -67,6 +71,12 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Write all flags of a gateway's store out.
+    Export(transfer::Export),
+    /// Create and update flags from a file of flaggate, flagd, Unleash or GrowthBook definitions.
+    Import(transfer::Import),
+    /// Make the store's flags those of a folder of files: shows the plan, then does it.
+    Apply(transfer::Apply),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -98,6 +108,9 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
+        Command::Apply(apply) => apply.run(),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");

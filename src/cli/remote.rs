@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, StatusCode, header};
 use serde_json::Value;
 
 /// Which gateway is asked.
@@ -13,26 +13,38 @@ pub(super) struct Remote {
     admin: String,
 }
 
+/// What is sent: its content type and its text.
+pub(super) type Body = (&'static str, String);
+
 impl Remote {
     /// The JSON that a request is answered with.
     pub(super) fn ask(&self, method: &Method, path: &str) -> Result<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.asked(method, path))
-    }
-
-    async fn asked(&self, method: &Method, path: &str) -> Result<Value> {
-        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
-        let answer = Client::new().request(method.clone(), &url).send().await;
-        let answer = answer.with_context(|| {
-            format!("no gateway answers at {}; is it running, and is --admin its admin address?", self.admin)
-        })?;
-        let status = answer.status();
-        let body = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
+        let (status, body) = self.send(method, path, None)?;
         let value: Value = serde_json::from_str(&body).unwrap_or_default();
         if status.is_success() {
             return Ok(value);
         }
         let detail = value["detail"].as_str().map_or_else(|| body.trim().to_owned(), str::to_owned);
         bail!("{method} {path}: {status}: {detail}")
+    }
+
+    /// The status and text that a request is answered with.
+    pub(super) fn send(&self, method: &Method, path: &str, body: Option<Body>) -> Result<(StatusCode, String)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.sent(method, path, body))
+    }
+
+    async fn sent(&self, method: &Method, path: &str, body: Option<Body>) -> Result<(StatusCode, String)> {
+        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
+        let mut request = Client::new().request(method.clone(), &url);
+        if let Some((kind, text)) = body {
+            request = request.header(header::CONTENT_TYPE, kind).body(text);
+        }
+        let answer = request.send().await.with_context(|| {
+            format!("no gateway answers at {}; is it running, and is --admin its admin address?", self.admin)
+        })?;
+        let status = answer.status();
+        let body = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
+        Ok((status, body))
     }
 }

@@ -18,4 +18,5 @@ pub use compile::{Compiled, compile};
 pub use evaluate::{Evaluation, Evaluator, Flags};
 pub use explain::explain;
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
+pub(crate) use json::equal;
 pub use schema::check;

@@ -1,7 +1,9 @@
 //! The admin API over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod apply;
 mod flags;
 mod guard;
 mod harness;
+mod transfer;
 mod wire;

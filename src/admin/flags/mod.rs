@@ -3,7 +3,7 @@
 mod bulk;
 mod create;
 mod delete;
-mod document;
+pub(super) mod document;
 mod evaluate;
 mod get;
 mod list;
@@ -60,7 +60,7 @@ async fn without_slash(request: axum::extract::Request) -> Redirect {
 impl Admin {
     /// The store, unless it lost what is served: its documents would seem to be gone, and a write would be all that it
     /// holds.
-    fn documents(&self) -> Result<&dyn Store, StoreError> {
+    pub(super) fn documents(&self) -> Result<&dyn Store, StoreError> {
         match self.sync.status().alarm {
             None => Ok(&*self.store),
             Some(alarm) => {
@@ -102,7 +102,7 @@ impl Admin {
 }
 
 /// Refuses a document that would not be read again.
-fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
+pub(super) fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
     let bytes = document.to_text().len();
     if bytes <= MAX_DOCUMENT_BYTES {
         return Ok(());

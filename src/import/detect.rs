@@ -1,0 +1,26 @@
+//! Whose definitions a source holds.
+
+use serde_json::Value;
+
+use super::Format;
+use crate::model::{Effect, Fault};
+
+/// Finds the format out.
+pub(super) fn format(source: &Value) -> Result<Format, Fault> {
+    let found = match source {
+        Value::Array(_) => Some(Format::Flaggate),
+        Value::Object(fields) => match fields.get("flags") {
+            Some(_) => Some(Format::Flaggate),
+            None if fields.get("key").is_some_and(Value::is_string) => Some(Format::Flaggate),
+            None => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    };
+    found.ok_or_else(|| Fault {
+        pointer: String::new(),
+        message:
+            "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]})"
+                .to_owned(),
+        effect: Effect::Quarantined,
+    })
+}
