@@ -11,6 +11,8 @@ mod json;
 mod lanes;
 mod operator;
 mod schema;
+mod split;
+mod unit;
 
 pub use bucket::{Hash, threshold};
 pub(crate) use compile::prerequisite_key;

@@ -1,0 +1,5 @@
+//! Definitions of other systems, through the importer and the evaluation.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod draws;
+mod support;
