@@ -235,6 +235,11 @@ pub(crate) fn compile(rule: &Map<String, Value>) -> Result<Condition, (String, S
     Ok(if members.len() == 1 { members.remove(0) } else { Condition::All(members) })
 }
 
+/// Why a rule with these conditions could not match.
+pub(crate) fn fault(rule: &Map<String, Value>) -> Option<String> {
+    compile(rule).err().map(|(_, message)| message)
+}
+
 fn group(value: &Value, depth: usize) -> Result<Condition, (String, String)> {
     if depth > MAX_DEPTH {
         return Err((String::new(), format!("conditions nest deeper than {MAX_DEPTH} levels")));

@@ -12,14 +12,18 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
         Value::Object(fields) => match fields.get("flags") {
             Some(_) => Some(Format::Flaggate),
             None if fields.get("key").is_some_and(Value::is_string) => Some(Format::Flaggate),
-            None => None,
+            None => match (fields.get("features"), fields.get("events")) {
+                (Some(Value::Array(_)), _) | (None, Some(Value::Array(_))) => Some(Format::Unleash),
+                _ => None,
+            },
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
     found.ok_or_else(|| Fault {
         pointer: String::new(),
         message:
-            "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]})"
+            "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]}), \
+                  Unleash's features, flagd's flags and GrowthBook's features"
                 .to_owned(),
         effect: Effect::Quarantined,
     })

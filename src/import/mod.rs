@@ -3,9 +3,11 @@
 //! What is read never moves a user: hash, salt and the attribute that is hashed are carried over with the definition. What
 //! cannot be carried over is reported, with its place in the source and what that does to the flag. Pure.
 
+mod build;
 mod detect;
 mod flaggate;
 mod text;
+mod unleash;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -20,17 +22,20 @@ pub use text::{TextError, parse};
 pub enum Format {
     /// Flag documents: an array, or `{"flags": [...]}`.
     Flaggate,
+    /// Unleash's features: `{"features": [...], "segments": [...]}`, or the events of its delta.
+    Unleash,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 1] = [Self::Flaggate];
+    pub const ALL: [Self; 2] = [Self::Flaggate, Self::Unleash];
 
     /// The name in queries and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flaggate => "flaggate",
+            Self::Unleash => "unleash",
         }
     }
 
@@ -90,6 +95,7 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
     let mut reading = Reading::default();
     match format {
         Format::Flaggate => flaggate::read(source, &mut reading),
+        Format::Unleash => unleash::read(source, &mut reading),
     }
     reading.refuse_doubles();
     if !reading.faults.is_empty() {

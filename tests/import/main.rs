@@ -3,3 +3,4 @@
 
 mod draws;
 mod support;
+mod unleash;
