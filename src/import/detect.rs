@@ -10,6 +10,8 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
     let found = match source {
         Value::Array(_) => Some(Format::Flaggate),
         Value::Object(fields) => match fields.get("flags") {
+            Some(Value::Object(_)) => Some(Format::Flagd),
+            Some(Value::Array(flags)) if flags.iter().any(is_flagd) => Some(Format::Flagd),
             Some(_) => Some(Format::Flaggate),
             None if fields.get("key").is_some_and(Value::is_string) => Some(Format::Flaggate),
             None => match (fields.get("features"), fields.get("events")) {
@@ -27,4 +29,9 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
                 .to_owned(),
         effect: Effect::Quarantined,
     })
+}
+
+/// Whether a flag says what only flagd's say.
+fn is_flagd(flag: &Value) -> bool {
+    ["state", "defaultVariant", "targeting"].iter().any(|name| flag.get(name).is_some())
 }

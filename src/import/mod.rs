@@ -5,6 +5,7 @@
 
 mod build;
 mod detect;
+mod flagd;
 mod flaggate;
 mod text;
 mod unleash;
@@ -22,19 +23,22 @@ pub use text::{TextError, parse};
 pub enum Format {
     /// Flag documents: an array, or `{"flags": [...]}`.
     Flaggate,
+    /// flagd's flags: `{"flags": {...}}`, with `$evaluators`.
+    Flagd,
     /// Unleash's features: `{"features": [...], "segments": [...]}`, or the events of its delta.
     Unleash,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 2] = [Self::Flaggate, Self::Unleash];
+    pub const ALL: [Self; 3] = [Self::Flaggate, Self::Flagd, Self::Unleash];
 
     /// The name in queries and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flaggate => "flaggate",
+            Self::Flagd => "flagd",
             Self::Unleash => "unleash",
         }
     }
@@ -83,6 +87,35 @@ pub struct Note {
     pub effect: String,
 }
 
+/// What cannot be carried over of one flag.
+struct Notes<'r> {
+    /// Its name in the source.
+    name: &'r str,
+    report: &'r mut Vec<Note>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, pointer: impl Into<String>, what: impl Into<String>, why: impl Into<String>, effect: &str) {
+        self.report.push(Note {
+            flag: Some(self.name.to_owned()),
+            pointer: pointer.into(),
+            what: what.into(),
+            why: why.into(),
+            effect: effect.to_owned(),
+        });
+    }
+
+    /// The key of the flag; noted if it is not its name.
+    fn key(&mut self, pointer: &str) -> String {
+        let key = build::key(self.name);
+        if key != self.name {
+            let why = "a key is letters, digits, dots, underscores and dashes here";
+            self.add(pointer, "its name", why, &format!("the flag's key is {key:?}"));
+        }
+        key
+    }
+}
+
 /// Turns definitions into flags; the format is found out unless it is named.
 ///
 /// # Errors
@@ -95,6 +128,7 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
     let mut reading = Reading::default();
     match format {
         Format::Flaggate => flaggate::read(source, &mut reading),
+        Format::Flagd => flagd::read(source, &mut reading),
         Format::Unleash => unleash::read(source, &mut reading),
     }
     reading.refuse_doubles();

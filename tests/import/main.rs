@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod draws;
+mod flagd;
 mod support;
 mod unleash;

@@ -170,14 +170,14 @@ fn world(stored: &[Stored], wanted: &[FlagDocument], replace: bool) -> Arc<Snaps
 fn placed(format: Format, flag: &str, below: &str) -> String {
     match format {
         Format::Flaggate => format!("{flag}{below}"),
-        Format::Unleash => flag.to_owned(),
+        Format::Flagd | Format::Unleash => flag.to_owned(),
     }
 }
 
 fn said(format: Format, below: &str, message: String) -> String {
     match format {
         Format::Flaggate => message,
-        Format::Unleash => format!("the flag that it becomes is wrong at {below}: {message}"),
+        Format::Flagd | Format::Unleash => format!("the flag that it becomes is wrong at {below}: {message}"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Notes, State, attribute, below, id};
-use crate::import::build;
+use super::{State, attribute, below, id};
+use crate::import::{Notes, build};
 
 impl State<'_> {
     /// The constraints of a strategy and of its segments; all of them must hold.

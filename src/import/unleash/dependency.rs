@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Feature, Notes, State, variant::Variants};
-use crate::import::build;
+use super::{Feature, State, variant::Variants};
+use crate::import::{Notes, build};
 
 /// What is to know of features on which others depend.
 #[derive(Debug)]

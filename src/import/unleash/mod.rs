@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use self::{dependency::Parents, variant::Variants};
-use super::{ImportedFlag, Note, Reading, build};
+use super::{ImportedFlag, Note, Notes, Reading};
 use crate::{eval::escape, model::FlagDocument};
 
 /// The features and segments of a source.
@@ -34,24 +34,6 @@ struct Feature<'s> {
 impl<'s> Feature<'s> {
     fn list(&self, name: &str) -> &'s [Value] {
         self.fields.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// What cannot be carried over of one feature.
-struct Notes<'r> {
-    name: &'r str,
-    report: &'r mut Vec<Note>,
-}
-
-impl Notes<'_> {
-    fn add(&mut self, pointer: impl Into<String>, what: impl Into<String>, why: impl Into<String>, effect: &str) {
-        self.report.push(Note {
-            flag: Some(self.name.to_owned()),
-            pointer: pointer.into(),
-            what: what.into(),
-            why: why.into(),
-            effect: effect.to_owned(),
-        });
     }
 }
 
@@ -157,11 +139,7 @@ impl<'s> State<'s> {
 
     fn flag(&self, feature: &Feature<'s>, parents: &Parents<'_>, report: &mut Vec<Note>) -> Map<String, Value> {
         let notes = &mut Notes { name: feature.name, report };
-        let key = build::key(feature.name);
-        if key != feature.name {
-            let why = "a key is letters, digits, dots, underscores and dashes here";
-            notes.add(format!("{}/name", feature.pointer), "its name", why, &format!("the flag's key is {key:?}"));
-        }
+        let key = notes.key(&format!("{}/name", feature.pointer));
         let mut variants = Variants::of(feature, notes);
         let rules = self.rules(feature, &mut variants, notes);
         let text = |name: &str| feature.fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Feature, Notes, State, attribute, constraint::is_range, variant::Variants};
-use crate::import::build;
+use super::{Feature, State, attribute, constraint::is_range, variant::Variants};
+use crate::import::{Notes, build};
 
 /// Whom a strategy is for: a condition, and a part of those for whom it holds.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Feature, Notes, attribute,
+    Feature, attribute,
     strategy::{text, variant_units},
 };
-use crate::import::build;
+use crate::import::{Notes, build};
 
 /// The variants of a flag.
 #[derive(Debug)]
