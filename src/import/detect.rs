@@ -25,7 +25,7 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
         pointer: String::new(),
         message:
             "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]}), \
-                  Unleash's features, flagd's flags and GrowthBook's features"
+                  Unleash's features and flagd's flags"
                 .to_owned(),
         effect: Effect::Quarantined,
     })

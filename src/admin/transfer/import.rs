@@ -51,7 +51,7 @@ struct Asked {
     tag = "transfer",
     params(
         ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other flags alone; `replace` deletes them", example = "merge"),
-        ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd`, `unleash` or `growthbook`", example = "auto"),
+        ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd` or `unleash`", example = "auto"),
         ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("wait" = Option<String>, Query, description = "`all`, or how many gateways the answer waits for"),
         ("timeout" = Option<f64>, Query, description = "for how many seconds, at most 25"),
