@@ -17,9 +17,9 @@ use flaggate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
     snapshot::{Publisher, SnapshotCell},
     store::{
-        AuditEntry, Contents, EmbeddedStore, Expected, Follower, Gateway, Hint, Hints, MemoryStore, RefusedBecause,
-        SeenGateway, Store, StoreError, Stored, Subscription, SyncHandle, SyncOptions, SyncStatus, Timing, Write,
-        Written,
+        AuditEntry, Contents, EmbeddedStore, Expected, Follower, Gateway, Hint, Hints, Lease, MemoryStore,
+        RefusedBecause, SeenGateway, Store, StoreError, Stored, Subscription, SyncHandle, SyncOptions, SyncStatus,
+        Timing, Write, Written,
     },
 };
 use jiff::Timestamp;
@@ -35,6 +35,7 @@ fn put(key: &str, text: String) -> Write {
         expected: Expected::Any,
         actor: "test".to_owned(),
         at: Timestamp::UNIX_EPOCH,
+        fence: None,
     }
 }
 
@@ -189,6 +190,15 @@ impl Store for Unreliable {
     }
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.inner().await?.audit(limit).await
+    }
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.inner().await?.history(document, limit).await
+    }
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        self.inner().await?.take_lease(holder, within).await
+    }
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError> {
+        self.inner().await?.give_back_lease(holder).await
     }
     async fn reseed(
         &self,

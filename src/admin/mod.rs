@@ -3,6 +3,8 @@
 
 mod acknowledge;
 mod body;
+mod conditional;
+mod dry_run;
 mod flag_metrics;
 mod flags;
 mod form;

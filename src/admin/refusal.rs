@@ -3,11 +3,12 @@
 use axum::{
     Json,
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::conditional::Tag;
 use crate::{model::Fault, store::StoreError};
 
 /// Why a request is not done.
@@ -17,6 +18,8 @@ pub(super) enum Refusal {
     Invalid(Vec<Issue>),
     /// Another status, with a sentence.
     Status(StatusCode, String),
+    /// 412: the document is not what the client expects it to be, but this, if it is there at all.
+    Changed(Option<Tag>),
     /// The store failed.
     Store(StoreError),
 }
@@ -91,9 +94,9 @@ impl Issue {
 
     /// The place as a JSON pointer into the body, and what is wrong there.
     pub(super) fn place(&self) -> (String, &str) {
-        let steps = self.loc.iter().skip(1).map(|step| match step {
-            Value::String(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-            position => format!("/{position}"),
+        let steps = self.loc.iter().skip(1).map(|step| match step.as_str() {
+            Some(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            None => format!("/{step}"),
         });
         (steps.collect(), &self.msg)
     }
@@ -115,20 +118,29 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let mut tag = None;
         let (status, detail) = match self {
             Self::Invalid(issues) => (StatusCode::UNPROCESSABLE_ENTITY, json!(issues)),
             Self::Status(status, detail) => (status, detail.into()),
+            Self::Changed(None) => (StatusCode::PRECONDITION_FAILED, "it does not exist".into()),
+            Self::Changed(Some(current)) => {
+                let detail = format!("it is at {current} now: read it again, and send that ETag as If-Match");
+                tag = Some([current.header()]);
+                (StatusCode::PRECONDITION_FAILED, detail.into())
+            }
             Self::Store(error) => {
                 log::error!("admin: {error}");
                 let status = match error {
-                    StoreError::Conflict { .. } | StoreError::Moved { .. } => StatusCode::CONFLICT,
+                    StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => {
+                        StatusCode::CONFLICT
+                    }
                     StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
                     StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 (status, error.to_string().into())
             }
         };
-        (status, Json(json!({ "detail": detail }))).into_response()
+        (status, tag.map(AppendHeaders), Json(json!({ "detail": detail }))).into_response()
     }
 }
 

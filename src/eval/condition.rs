@@ -126,7 +126,7 @@ impl Test {
     fn test(&self, context: &Context<'_>) -> Truth {
         match self.known(context) {
             Truth::Unknown => self.otherwise,
-            known => known,
+            known @ (Truth::Yes | Truth::No) => known,
         }
     }
 

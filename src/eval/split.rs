@@ -51,9 +51,9 @@ type Wrong = (String, String);
 impl<'d> Compiler<'d> {
     /// Compiles a split; what it does not say itself it takes from the `around`.
     pub(super) fn split(&mut self, split: &'d Value, around: &Bucketing) -> Result<Serve, Wrong> {
-        match split {
-            Value::Object(fields) => self.draw(fields, around).map(|draw| Serve::Draw(Box::new(draw))),
-            _ => self.shares(split).map(Serve::Split),
+        match split.as_object() {
+            Some(fields) => self.draw(fields, around).map(|draw| Serve::Draw(Box::new(draw))),
+            None => self.shares(split).map(Serve::Split),
         }
     }
 

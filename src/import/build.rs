@@ -105,7 +105,8 @@ pub(super) fn texts<'t>(values: impl Iterator<Item = &'t str>) -> Value {
         all.push(Value::from(text));
         // Only what is written as the other system would write it.
         let other = serde_json::from_str(text).ok().filter(|value: &Value| value.is_number() || value.is_boolean());
-        all.extend(other.filter(|value| value.to_string() == text));
+        let written = other.as_ref().map(Value::to_string);
+        all.extend(other.filter(|_| written.as_deref() == Some(text)));
     }
     all.into()
 }

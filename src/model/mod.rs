@@ -2,6 +2,7 @@
 
 mod attribute;
 mod change;
+mod difference;
 mod fault;
 mod flag;
 mod profile;
@@ -10,6 +11,7 @@ mod revision;
 
 pub use attribute::{Attribute, Attributes, Context, NoAttributes};
 pub use change::{Change, DocumentKey, DocumentKind};
+pub use difference::{Difference, differences};
 pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::{FlagDocument, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
 pub use profile::{Profile, WithProfile};

@@ -25,7 +25,8 @@ pub(super) struct Passed {
 
 /// The compare of compare-and-set: `current` is the document's revision, `None` when there is none. A removal of what
 /// is not there is a conflict whatever is expected, so that no write goes without an effect.
-pub(super) fn compare(write: &Write, current: Option<u64>) -> Result<Passed, StoreError> {
+/// `last` is the last revision that the document had before it was removed, 0 if that is not known.
+pub(super) fn compare(write: &Write, current: Option<u64>, last: u64) -> Result<Passed, StoreError> {
     let expected = match (write.expected, current) {
         (Expected::Absent, found) => found.is_none(),
         (Expected::Revision(asked), found) => found == Some(asked),
@@ -33,7 +34,7 @@ pub(super) fn compare(write: &Write, current: Option<u64>) -> Result<Passed, Sto
         (Expected::Any, _) => true,
     };
     match (expected, write.text.is_some(), current) {
-        (true, true, None) => Ok(Passed { action: Action::Created, revision: 1 }),
+        (true, true, None) => Ok(Passed { action: Action::Created, revision: last + 1 }),
         (true, true, Some(revision)) => Ok(Passed { action: Action::Updated, revision: revision + 1 }),
         (true, false, Some(revision)) => Ok(Passed { action: Action::Deleted, revision }),
         (_, _, current) => Err(StoreError::Conflict {
@@ -44,11 +45,12 @@ pub(super) fn compare(write: &Write, current: Option<u64>) -> Result<Passed, Sto
 }
 
 /// The line of the audit log for a write that passed.
-pub(super) fn audit_entry(write: Write, action: Action, world: WorldRevision, before: Option<Arc<str>>) -> AuditEntry {
+pub(super) fn audit_entry(write: Write, passed: Passed, world: WorldRevision, before: Option<Arc<str>>) -> AuditEntry {
     AuditEntry {
         revision: world,
         document: write.document,
-        action,
+        action: passed.action,
+        document_revision: passed.revision,
         actor: write.actor,
         at: write.at,
         before,
@@ -78,7 +80,8 @@ pub(super) fn reseeding(
     let gone = there.into_iter().filter(|document| !documents.contains_key(document)).map(|document| (document, None));
     let gone: Vec<_> = gone.collect();
     let named = documents.into_iter().map(|(document, text)| (document, Some(text)));
-    let write = |(document, text)| Write { document, text, expected: Expected::Any, actor: actor.to_owned(), at };
+    let write =
+        |(document, text)| Write { document, text, expected: Expected::Any, actor: actor.to_owned(), at, fence: None };
     gone.into_iter().chain(named).map(write).collect()
 }
 
@@ -98,8 +101,9 @@ mod tests {
             expected,
             actor: "test".into(),
             at: Timestamp::UNIX_EPOCH,
+            fence: None,
         };
-        let got = compare(&write, current).ok().map(|passed| (passed.action, passed.revision));
+        let got = compare(&write, current, 0).ok().map(|passed| (passed.action, passed.revision));
         assert_eq!(got, passed, "{write:?} on {current:?}");
     }
 

@@ -3,18 +3,23 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+use crate::{
+    clock,
+    model::{DocumentKey, DocumentKind, WorldRevision},
+};
 
 use super::{
-    AuditEntry, Contents, Gateway, Hint, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+    AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
     commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
     feed::Feed,
+    lease::Leases,
     presence::Presence,
 };
 
@@ -32,6 +37,9 @@ struct State {
     documents: BTreeMap<DocumentKey, Document>,
     audit: VecDeque<AuditEntry>,
     audit_bytes: u64,
+    /// Where each document's entries are in the audit log: the number of the world's revision, oldest first.
+    history: BTreeMap<DocumentKey, VecDeque<u64>>,
+    leases: Leases,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +53,14 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         let world = WorldRevision { epoch: Uuid::new_v4().to_string().into(), number: 0 };
-        let state = State { world, documents: BTreeMap::new(), audit: VecDeque::new(), audit_bytes: 0 };
+        let state = State {
+            world,
+            documents: BTreeMap::new(),
+            audit: VecDeque::new(),
+            audit_bytes: 0,
+            history: BTreeMap::new(),
+            leases: Leases::default(),
+        };
         Self { state: Mutex::new(state), feed: Feed::new(), presence: Presence::default() }
     }
 
@@ -81,6 +96,7 @@ impl Store for MemoryStore {
 
     async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let mut state = self.state();
+        state.leases.check(&write)?;
         let (written, hint) = state.write(write)?;
         // Sent before the lock is let go, so that hints come in the order of the writes.
         self.feed.send(hint);
@@ -93,6 +109,21 @@ impl Store for MemoryStore {
 
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         Ok(self.state().audit.iter().rev().take(limit).cloned().collect())
+    }
+
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let state = self.state();
+        let numbers = state.history.get(document).into_iter().flatten().rev().take(limit);
+        Ok(numbers.filter_map(|number| state.entry(*number).cloned()).collect())
+    }
+
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        Ok(self.state().leases.take(holder, within, clock::monotonic()))
+    }
+
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError> {
+        self.state().leases.give_back(holder);
+        Ok(())
     }
 
     async fn reseed(
@@ -134,7 +165,7 @@ impl Store for MemoryStore {
 impl State {
     fn write(&mut self, write: Write) -> Result<(Written, Hint), StoreError> {
         let current = self.documents.get(&write.document);
-        let passed = compare(&write, current.map(|document| document.revision))?;
+        let passed = compare(&write, current.map(|document| document.revision), self.last_revision(&write.document))?;
         let before = current.map(|document| document.text.clone());
         self.world.number += 1;
         match &write.text {
@@ -146,18 +177,36 @@ impl State {
                 self.documents.remove(&write.document);
             }
         }
-        let entry = audit_entry(write, passed.action, self.world.clone(), before);
+        let entry = audit_entry(write, passed, self.world.clone(), before);
         let hint = hint(&entry);
         self.remember(entry);
         Ok((Written { revision: passed.revision, world: self.world.clone() }, hint))
     }
 
+    /// The last revision of a document that the audit log knows.
+    fn last_revision(&self, document: &DocumentKey) -> u64 {
+        let newest = self.history.get(document).and_then(|numbers| self.entry(*numbers.back()?));
+        newest.map_or(0, |entry| entry.document_revision)
+    }
+
+    /// The audit entry of this number.
+    fn entry(&self, number: u64) -> Option<&AuditEntry> {
+        let at = self.audit.binary_search_by_key(&number, |entry| entry.revision.number).ok()?;
+        self.audit.get(at)
+    }
+
     fn remember(&mut self, entry: AuditEntry) {
         self.audit_bytes += audit_size(&entry);
+        self.history.entry(entry.document.clone()).or_default().push_back(entry.revision.number);
         self.audit.push_back(entry);
         while self.audit.len() > 1 && (self.audit.len() as u64 > AUDIT_ENTRIES || self.audit_bytes > AUDIT_BYTES) {
             let oldest = self.audit.pop_front().expect("there are at least two");
             self.audit_bytes -= audit_size(&oldest);
+            let numbers = self.history.get_mut(&oldest.document).expect("each entry is in its document's history");
+            numbers.pop_front();
+            if numbers.is_empty() {
+                self.history.remove(&oldest.document);
+            }
         }
     }
 }

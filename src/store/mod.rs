@@ -3,8 +3,8 @@
 mod backup;
 mod commit;
 mod embedded;
-mod embedded_profiles;
 mod feed;
+mod lease;
 mod memory;
 mod presence;
 mod profiles;
@@ -12,7 +12,7 @@ mod redis;
 mod seed;
 mod sync;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use crate::{
 
 pub use self::redis::RedisStore;
 pub use embedded::EmbeddedStore;
+pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use presence::{Gateway, SeenGateway, give_signs_of_life};
 pub use profiles::{ChangedUsers, MemoryProfiles, ProfileStore, tell_changes};
@@ -38,7 +39,8 @@ pub struct Stored {
     pub document: DocumentKey,
     /// Its JSON text, not yet parsed.
     pub text: Arc<str>,
-    /// The document's own revision: 1 when created, one more with each write. 0: written by something else.
+    /// The document's own revision: one more with each write. A new one has 1; one that comes back goes on from where it
+    /// was, as long as the audit log knows. 0: written by something else.
     pub revision: u64,
 }
 
@@ -77,6 +79,8 @@ pub struct Write {
     pub actor: String,
     /// When, for the audit log.
     pub at: Timestamp,
+    /// The lease under which its writer acts: the write happens only if that is the one in force.
+    pub fence: Option<Lease>,
 }
 
 /// What a write did.
@@ -124,6 +128,9 @@ pub struct AuditEntry {
     pub document: DocumentKey,
     /// How.
     pub action: Action,
+    /// The document's own revision after the change; of one that was removed, the last that it had.
+    #[serde(default)]
+    pub document_revision: u64,
     /// Who did it.
     pub actor: String,
     /// When.
@@ -152,6 +159,14 @@ pub enum StoreError {
         expected: WorldRevision,
         /// Where it is.
         found: WorldRevision,
+    },
+    /// The lease of the writer is not in force any more; nothing was written.
+    #[error("the {lease} ended; {}", held.as_ref().map_or("nobody holds one now".to_owned(), ToString::to_string))]
+    Fenced {
+        /// The lease that the write carried.
+        lease: Lease,
+        /// The one in force.
+        held: Option<Lease>,
     },
     /// The store cannot be reached or does not answer.
     #[error("the store is unavailable: {0}")]
@@ -208,6 +223,13 @@ pub trait Store: Send + Sync {
     async fn subscribe(&self) -> Result<Hints, StoreError>;
     /// The newest audit entries, newest first.
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    /// The newest audit entries of one document, newest first; also of one that is gone.
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    /// Takes the lease for this holder, or renews the one that it has, and says who holds it then: perhaps another.
+    /// Who comes back after the end of its lease gets a new number.
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError>;
+    /// Ends the lease if this holder has it.
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError>;
     /// Replaces everything by these documents, at once and under a new epoch, if the store still is at `expected`. Each
     /// document that comes, stays or goes is audited; the number of the revision grows on. Subscribers get one hint.
     async fn reseed(

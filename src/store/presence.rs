@@ -10,7 +10,10 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep_until, timeout},
+};
 
 use super::Store;
 use crate::{clock, model::WorldRevision};
@@ -23,6 +26,10 @@ pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// How often a gateway gives a sign of life when nothing changes.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// A sign of life comes at once, but so soon after the one before it waits until this long after that: many changes in
+/// a row share one.
+const APART: Duration = Duration::from_millis(10);
 
 /// The pause after a sign of life that did not reach the store.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -81,7 +88,9 @@ pub async fn give_signs_of_life(
                 }
             };
             // An error says that the sync ended, and with it this will soon.
+            let beaten = clock::monotonic();
             timeout(pause, applied.changed()).await.ok();
+            sleep_until((beaten + APART).into()).await;
         }
     };
     tokio::select! {

@@ -70,6 +70,7 @@ fn write(document: &Value, actor: &str, at: Timestamp) -> Result<Write, Fault> {
         expected: Expected::Absent,
         actor: actor.to_owned(),
         at,
+        fence: None,
     })
 }
 

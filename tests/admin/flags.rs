@@ -86,6 +86,7 @@ async fn old_faults_do_not_stand_in_the_way_of_switching_off() {
         expected: Expected::Absent,
         actor: "another program".to_owned(),
         at: clock::now(),
+        fence: None,
     };
     served.store.write(write).await.unwrap();
     assert_eq!(served.patch("/flags/old:key", json!({ "enabled": false })).await, (200, json!({ "success": true })));

@@ -22,28 +22,24 @@ pub(crate) struct Served {
 
 pub(crate) async fn serve() -> Served {
     let store = Arc::new(MemoryStore::new());
+    Served { address: listen(store.clone()).await, store, client: client() }
+}
+
+/// Serves what a store holds; gives where.
+pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
-    let shared: Arc<dyn Store> = store.clone();
     let registry = metrics.registry().clone();
-    let admin = Admin {
-        store: shared,
-        cell,
-        sync,
-        profiles: None,
-        registry,
-        named: Arc::new([]),
-        drain,
-        ready_stale_after: None,
-    };
+    let admin =
+        Admin { store, cell, sync, profiles: None, registry, named: Arc::new([]), drain, ready_stale_after: None };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));
-    Served { address, store, client: client() }
+    address
 }
 
 pub(crate) fn client() -> Client {

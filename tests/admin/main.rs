@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod apply;
+mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod races;
 mod transfer;
 mod wire;

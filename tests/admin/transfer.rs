@@ -106,7 +106,7 @@ async fn nothing_is_written_when_anything_is_wrong() {
         (with(json!({"key": "a", "name": "A", "parent": "a"})), "/flags/1/parent"),
         (with(json!({"key": "good", "name": "Twice"})), "/flags/1"),
         (with(json!("a")), "/flags/1"),
-        (json!({"flags": {}, "more": 1}).to_string(), "/more"),
+        (json!({"flags": [], "more": 1}).to_string(), "/more"),
         (json!({"flags": 1}).to_string(), "/flags"),
         (json!({"nothing": "known"}).to_string(), ""),
         (

@@ -21,6 +21,7 @@ pub(crate) fn put(key: &str, text: &str) -> Write {
         expected: Expected::Any,
         actor: "tester".to_owned(),
         at: Timestamp::UNIX_EPOCH,
+        fence: None,
     }
 }
 

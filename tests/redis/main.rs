@@ -19,6 +19,7 @@ mod others;
 mod poison;
 mod profiles;
 mod proxy;
+mod races;
 mod replicas;
 mod sentinel;
 mod server;

@@ -49,6 +49,7 @@ fn put(key: &str, flag: &Value) -> Write {
         expected: Expected::Any,
         actor: "measured".to_owned(),
         at: Timestamp::UNIX_EPOCH,
+        fence: None,
     }
 }
 

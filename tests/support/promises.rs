@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use flaggate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
-    store::{Action, Expected, Found, Gateway, Store, StoreError, Stored, Write, Written, seed_if_empty},
+    store::{Action, Expected, Found, Gateway, Lease, Store, StoreError, Stored, Write, Written, seed_if_empty},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -33,6 +33,9 @@ macro_rules! contract {
             seeds_only_what_was_never_written_to
             is_reseeded_as_a_whole_or_not_at_all
             knows_its_gateways
+            tells_a_documents_history
+            forgets_history_with_the_audit_log
+            fences_who_lost_the_lease
         }
     };
     (@ ($module:ident, $home:path) $($promise:ident)*) => {
@@ -56,6 +59,7 @@ pub(crate) fn write(key: &str, text: Option<&str>, expected: Expected) -> Write 
         expected,
         actor: "tester".to_owned(),
         at: Timestamp::UNIX_EPOCH,
+        fence: None,
     }
 }
 
@@ -122,7 +126,8 @@ pub(crate) async fn compares_before_it_sets(store: Arc<dyn Store>) {
     assert_eq!(store.write(write("a", some, Expected::Present)).await.unwrap().revision, 3);
     assert_eq!(store.write(write("a", some, Expected::Any)).await.unwrap().revision, 4);
     assert_eq!(store.write(write("a", None, Expected::Revision(4))).await.unwrap().revision, 4);
-    assert_eq!(store.write(write("a", some, Expected::Absent)).await.unwrap().revision, 1);
+    // No revision is used twice.
+    assert_eq!(store.write(write("a", some, Expected::Absent)).await.unwrap().revision, 5);
     // What was refused left no trace.
     assert_eq!(store.revision().await.unwrap().number, 6);
     assert_eq!(store.audit(100).await.unwrap().len(), 6);
@@ -303,4 +308,91 @@ pub(crate) async fn knows_its_gateways(store: Arc<dyn Store>) {
     let gateways: Vec<Gateway> = seen.into_iter().map(|seen| seen.gateway).collect();
     assert_eq!(gateways, [gateway("a", 1), gateway("b", 2)]);
     assert_eq!(store.revision().await.unwrap().number, 0, "a sign of life is no write");
+}
+
+pub(crate) async fn tells_a_documents_history(store: Arc<dyn Store>) {
+    let a = DocumentKey::flag("a");
+    put(&*store, "a", "one").await;
+    put(&*store, "b", "other").await;
+    put(&*store, "a", "two").await;
+    store.write(write("a", None, Expected::Any)).await.unwrap();
+    put(&*store, "b", "another").await;
+    let back = put(&*store, "a", "three").await;
+    let history = store.history(&a, 10).await.unwrap();
+    let seen: Vec<_> = history
+        .iter()
+        .map(|entry| (entry.revision.number, entry.document_revision, entry.action, entry.after.as_deref()))
+        .collect();
+    let expected = [
+        (6, 3, Action::Created, Some("three")),
+        (4, 2, Action::Deleted, None),
+        (3, 2, Action::Updated, Some("two")),
+        (1, 1, Action::Created, Some("one")),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!((back.revision, &history[0].revision), (3, &back.world));
+    assert!(history.iter().all(|entry| entry.document == a), "{history:?}");
+    assert_eq!(store.history(&a, 2).await.unwrap(), history[..2]);
+    assert_eq!(store.history(&a, 0).await.unwrap(), []);
+    assert_eq!(store.history(&DocumentKey::flag("never"), 10).await.unwrap(), []);
+    let of_all = store.audit(10).await.unwrap();
+    assert!(history.iter().all(|entry| of_all.contains(entry)), "{of_all:?}");
+}
+
+pub(crate) async fn forgets_history_with_the_audit_log(store: Arc<dyn Store>) {
+    put(&*store, "first", "small").await;
+    put(&*store, "a", "small").await;
+    let text = "x".repeat(8 << 20);
+    for _ in 0..6 {
+        put(&*store, "a", &text).await;
+    }
+    let history = store.history(&DocumentKey::flag("a"), 100).await.unwrap();
+    let audit = store.audit(100).await.unwrap();
+    assert!(audit.len() < 8, "the oldest entries went: {}", audit.len());
+    assert_eq!(history, audit, "what the audit log still has, and nothing else");
+    assert_eq!(store.history(&DocumentKey::flag("first"), 100).await.unwrap(), []);
+}
+
+pub(crate) async fn fences_who_lost_the_lease(store: Arc<dyn Store>) {
+    let long = Duration::from_secs(60);
+    let under = |lease: &Lease| Write { fence: Some(lease.clone()), ..write("a", Some("{}"), Expected::Any) };
+    let first = store.take_lease("first", long).await.unwrap();
+    assert_eq!(&*first.holder, "first");
+    assert_eq!(store.take_lease("first", long).await.unwrap(), first, "it is renewed");
+    assert_eq!(store.take_lease("second", long).await.unwrap(), first, "one holds it at a time");
+    store.write(under(&first)).await.unwrap();
+
+    store.give_back_lease("second").await.unwrap();
+    store.write(under(&first)).await.unwrap();
+    // Short, and over before the next is asked: the first holder does not notice.
+    let short = store.take_lease("first", Duration::from_millis(1)).await.unwrap();
+    let second = timeout(Duration::from_secs(5), async {
+        loop {
+            match store.take_lease("second", long).await.unwrap() {
+                lease if &*lease.holder == "second" => break lease,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let second = second.await.unwrap();
+    assert!(second.number > short.number && short == first, "{first} {short} {second}");
+    let before = store.load().await.unwrap();
+    match store.write(under(&first)).await {
+        Err(StoreError::Fenced { lease, held }) => assert_eq!((lease, held), (first.clone(), Some(second.clone()))),
+        other => panic!("expected to be fenced, got {other:?}"),
+    }
+    let impostor = Lease { number: second.number, holder: "first".into() };
+    assert!(matches!(store.write(under(&impostor)).await, Err(StoreError::Fenced { .. })));
+    let ahead = Lease { number: second.number + 1, ..second.clone() };
+    assert!(matches!(store.write(under(&ahead)).await, Err(StoreError::Fenced { .. })));
+    let after = store.load().await.unwrap();
+    assert_eq!((after.revision, after.documents), (before.revision, before.documents), "nothing was written");
+    store.write(under(&second)).await.unwrap();
+    store.write(write("a", Some("{}"), Expected::Any)).await.unwrap();
+
+    store.give_back_lease("second").await.unwrap();
+    assert!(matches!(store.write(under(&second)).await, Err(StoreError::Fenced { held: None, .. })));
+    let third = store.take_lease("first", long).await.unwrap();
+    assert!(third.number > second.number && &*third.holder == "first", "{third}");
+    store.write(under(&third)).await.unwrap();
 }

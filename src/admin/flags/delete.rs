@@ -1,34 +1,26 @@
 //! `DELETE /flags/{key}`.
 
-use axum::extract::{Path, State};
+use axum::{extract::State, response::Response};
 
-use super::success;
-use crate::{
-    admin::{
-        Admin,
-        acknowledge::{Answer, WaitFor},
-        refusal::Refusal,
-    },
-    store::{Expected, StoreError},
+use super::{
+    change::{Ask, Plan},
+    success,
 };
+use crate::admin::{Admin, refusal::Refusal};
 
 /// Removes a flag, unless another one rests on it: `{"success": true}`.
-pub(super) async fn delete(
-    State(admin): State<Admin>,
-    Path(key): Path<String>,
-    wait: WaitFor,
-) -> Result<Answer, Refusal> {
-    let snapshot = admin.cell.load();
-    let dependents: Vec<&str> = snapshot.dependents(&key).collect();
-    if !dependents.is_empty() {
-        return Err(Refusal::conflict(format!(
-            "{key} is a parent or prerequisite of {}; change those first",
-            dependents.join(", ")
-        )));
-    }
-    match admin.write(&key, None, Expected::Present).await {
-        Ok(written) => Ok(admin.acknowledged(Some(&written.world), wait, success()).await),
-        Err(StoreError::Conflict { .. }) => Err(Refusal::not_found("Flag not found")),
-        Err(error) => Err(error.into()),
-    }
+pub(super) async fn delete(State(admin): State<Admin>, ask: Ask) -> Result<Response, Refusal> {
+    let key = ask.key.clone();
+    let decide = |stored: Option<&_>| {
+        let snapshot = admin.cell.load();
+        let dependents: Vec<&str> = snapshot.dependents(&key).collect();
+        if !dependents.is_empty() {
+            let dependents = dependents.join(", ");
+            return Err(Refusal::conflict(format!(
+                "{key} is a parent or prerequisite of {dependents}; change those first"
+            )));
+        }
+        stored.map(|_| Plan::Remove).ok_or_else(|| Refusal::not_found("Flag not found"))
+    };
+    admin.change(ask, success(), decide).await
 }

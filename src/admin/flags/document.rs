@@ -110,14 +110,64 @@ pub(super) fn patched(
         return Ok(None);
     }
     fields.insert("updated_at".to_owned(), time(now));
+    checked(fields, Some(stored), snapshot).map(Some)
+}
+
+/// The document that a body puts in the place of another, or of none: what it does not name is unset. The key and who
+/// created the flag when stay as they are. `None`: nothing changes.
+pub(super) fn replaced(
+    key: &str,
+    stored: Option<&FlagDocument>,
+    mut body: Map<String, Value>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Option<FlagDocument>, Refusal> {
+    if let Some(stored) = stored {
+        // Readers are shown defaults that are not set. Sent back they stay unset, or a child would inherit no more.
+        let shown = stored.complete();
+        body.retain(|name, value| stored.fields().contains_key(name) || shown.get(name) != Some(value));
+    }
+    let mut form = Form::new(body);
+    if form.nullable("key", Kind::Text).is_some_and(|given| given != key) {
+        form.refuse(Issue::of_body("the key is not that of the path", "value_error").at("key"));
+    }
+    let mut fields = Map::from_iter([("key".to_owned(), key.into())]);
+    let coerced = [("name", Kind::Text)].into_iter().chain(FIELDS.map(|(name, kind, _)| (name, kind)));
+    for (name, kind) in coerced {
+        fields.extend(form.nullable(name, kind).map(|value| (name.to_owned(), value)));
+    }
+    let created_at = form.nullable("created_at", Kind::Time).unwrap_or_else(|| time(now));
+    form.nullable("updated_at", Kind::Time);
+    let known = |name: &str| stored.and_then(|stored| stored.fields().get(name)).cloned();
+    fields.insert("created_at".to_owned(), known("created_at").unwrap_or(created_at));
+    fields.extend(known("created_by").map(|by| ("created_by".to_owned(), by)));
+    fields.extend(known("updated_at").map(|at| ("updated_at".to_owned(), at)));
+    let (extensions, mut issues) = form.finish();
+    fields.extend(extensions.into_iter().filter(|(_, value)| !value.is_null()));
+    let was_so = stored.is_some_and(|stored| of_other_type(stored.fields()).is_some());
+    issues.extend(of_other_type(&fields).filter(|_| !was_so));
+    Refusal::of_issues(issues)?;
+    if stored.is_some_and(|stored| *stored.fields() == fields) {
+        return Ok(None);
+    }
+    fields.insert("updated_at".to_owned(), time(now));
+    checked(fields, stored, snapshot).map(Some)
+}
+
+/// The document of these fields, unless something is wrong with it that was not wrong before.
+fn checked(
+    fields: Map<String, Value>,
+    before: Option<&FlagDocument>,
+    snapshot: &Snapshot,
+) -> Result<FlagDocument, Refusal> {
     let document = FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
     let mut faults = snapshot.check(&document);
-    if !faults.is_empty() {
-        let known = snapshot.check(stored);
+    if let Some(before) = before.filter(|_| !faults.is_empty()) {
+        let known = snapshot.check(before);
         faults.retain(|fault| !known.contains(fault));
     }
     Refusal::of_faults(faults)?;
-    Ok(Some(document))
+    Ok(document)
 }
 
 fn refuse(faults: Vec<Fault>) -> Refusal {

@@ -2,17 +2,33 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
+    http::StatusCode,
+    response::{AppendHeaders, IntoResponse, Response},
 };
-use serde_json::{Map, Value};
 
-use crate::admin::{Admin, refusal::Refusal};
+use super::{change::Key, document_of};
+use crate::{
+    admin::{
+        Admin,
+        conditional::{Conditions, Tag},
+        refusal::Refusal,
+    },
+    model::DocumentKey,
+};
 
-/// The whole document, with the defaults of fields that were not set.
+/// The whole document, with the defaults of fields that were not set; 304 for who has it already.
 pub(super) async fn get(
     State(admin): State<Admin>,
-    Path(key): Path<String>,
-) -> Result<Json<Map<String, Value>>, Refusal> {
-    let (_, document) = admin.stored(&key).await?;
-    Ok(Json(document.complete()))
+    Key(key): Key,
+    conditions: Conditions,
+) -> Result<Response, Refusal> {
+    let stored = admin.documents()?.get(&DocumentKey::flag(key)).await?;
+    let document = document_of(stored.as_ref())?;
+    let Some(tag) = stored.as_ref().map(Tag::of) else { return Err(Refusal::not_found("Flag not found")) };
+    let header = AppendHeaders([tag.header()]);
+    if conditions.is_known(&tag)? {
+        return Ok((StatusCode::NOT_MODIFIED, header).into_response());
+    }
+    Ok((header, Json(document.complete())).into_response())
 }

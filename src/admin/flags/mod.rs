@@ -1,6 +1,7 @@
-//! `/flags`: the existing service's endpoints, and `DELETE`.
+//! `/flags`: the existing service's endpoints, and what they lacked.
 
 mod bulk;
+mod change;
 mod create;
 mod delete;
 pub(super) mod document;
@@ -8,18 +9,18 @@ mod evaluate;
 mod get;
 mod list;
 mod patch;
+mod put;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, State},
     response::Redirect,
     routing::{get, post},
 };
 use serde_json::{Map, Value};
 
-use super::{Admin, acknowledge::WaitFor, body::Body, refusal::Refusal};
+use super::{Admin, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
@@ -32,23 +33,14 @@ pub(super) const ANYONE: &str = "anonymous";
 /// How long a write waits until this gateway serves it.
 const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How often a change is tried again when another writer was faster.
-const TRIES: usize = 8;
-
 pub(super) fn router() -> Router<Admin> {
-    // `evaluate` may be a flag's key as well.
-    let own = || Path("evaluate".to_owned());
+    let one = || get(get::get).put(put::put).patch(patch::patch).delete(delete::delete);
     Router::new()
         .route("/flags", post(create::create).get(list::list))
         .route("/flags/", get(async || Redirect::temporary("/flags")))
-        .route(
-            "/flags/evaluate",
-            post(bulk::evaluate)
-                .get(move |admin: State<Admin>| get::get(admin, own()))
-                .patch(move |admin: State<Admin>, wait: WaitFor, body: Body| patch::patch(admin, own(), wait, body))
-                .delete(move |admin: State<Admin>, wait: WaitFor| delete::delete(admin, own(), wait)),
-        )
-        .route("/flags/{key}", get(get::get).patch(patch::patch).delete(delete::delete))
+        // `evaluate` may be a flag's key as well.
+        .route("/flags/evaluate", one().post(bulk::evaluate))
+        .route("/flags/{key}", one())
         .route("/flags/{key}/", get(without_slash))
         .route("/flags/{key}/evaluate", post(evaluate::evaluate))
 }
@@ -70,19 +62,6 @@ impl Admin {
         }
     }
 
-    /// A stored flag and its document.
-    async fn stored(&self, key: &str) -> Result<(Stored, FlagDocument), Refusal> {
-        let stored = self.documents()?.get(&DocumentKey::flag(key)).await?;
-        let stored = stored.ok_or_else(|| Refusal::not_found("Flag not found"))?;
-        match FlagDocument::parse(&stored.text) {
-            Ok(document) => Ok((stored, document)),
-            Err(fault) => Err(Refusal::conflict(format!(
-                "the stored document is damaged ({}); /diagnostics tells more; delete it or write it anew",
-                fault.message
-            ))),
-        }
-    }
-
     /// Writes a flag, or removes it, and waits a moment until this gateway serves the change.
     async fn write(
         &self,
@@ -92,13 +71,24 @@ impl Admin {
     ) -> Result<Written, StoreError> {
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
-        let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now() };
+        let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now(), fence: None };
         let written = self.documents()?.write(write).await?;
         if !self.sync.applied(&written.world, SERVED_WITHIN).await {
             log::warn!("admin: the change of {key:?} is stored but not yet served after {SERVED_WITHIN:?}");
         }
         Ok(written)
     }
+}
+
+/// The document of a stored flag.
+fn document_of(stored: Option<&Stored>) -> Result<FlagDocument, Refusal> {
+    let stored = stored.ok_or_else(|| Refusal::not_found("Flag not found"))?;
+    FlagDocument::parse(&stored.text).map_err(|fault| {
+        Refusal::conflict(format!(
+            "the stored document is damaged ({}); /diagnostics tells more; delete it or write it anew",
+            fault.message
+        ))
+    })
 }
 
 /// Refuses a document that would not be read again.

@@ -1,41 +1,22 @@
 //! `PATCH /flags/{key}`.
 
-use axum::extract::{Path, State};
+use axum::{extract::State, response::Response};
 
-use super::{TRIES, check_size, document, success};
+use super::{
+    change::{Ask, Plan},
+    document, document_of, success,
+};
 use crate::{
-    admin::{
-        Admin,
-        acknowledge::{Answer, WaitFor},
-        body::Body,
-        refusal::Refusal,
-    },
+    admin::{Admin, body::Body, refusal::Refusal},
     clock,
-    store::{Expected, StoreError},
 };
 
 /// Changes the fields that the body names: `{"success": true}`. No concurrent change is lost.
-pub(super) async fn patch(
-    State(admin): State<Admin>,
-    Path(key): Path<String>,
-    wait: WaitFor,
-    body: Body,
-) -> Result<Answer, Refusal> {
+pub(super) async fn patch(State(admin): State<Admin>, ask: Ask, body: Body) -> Result<Response, Refusal> {
     let body = body.object()?;
-    for _ in 0..TRIES {
-        let (stored, current) = admin.stored(&key).await?;
-        let patched = document::patched(&current, body.clone(), &admin.cell.load(), clock::now())?;
-        let Some(patched) = patched else {
-            let served = admin.cell.load().revision().cloned();
-            return Ok(admin.acknowledged(served.as_ref(), wait, success()).await);
-        };
-        check_size(&patched)?;
-        match admin.write(&key, Some(&patched), Expected::Revision(stored.revision)).await {
-            Ok(written) => return Ok(admin.acknowledged(Some(&written.world), wait, success()).await),
-            // Another writer was faster: what it wrote is changed instead.
-            Err(StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Refusal::conflict("others change this flag all the time; try again"))
+    let decide = |stored: Option<&_>| {
+        let patched = document::patched(&document_of(stored)?, body.clone(), &admin.cell.load(), clock::now())?;
+        Ok(patched.map_or(Plan::Keep, Plan::Put))
+    };
+    admin.change(ask, success(), decide).await
 }

@@ -152,6 +152,7 @@ fn formed(flags: Vec<import::ImportedFlag>) -> Result<(Vec<String>, Vec<FlagDocu
                 }));
             }
             Err(Refusal::Status(_, detail)) => faults.push((flag.pointer, detail)),
+            Err(Refusal::Changed(_)) => faults.push((flag.pointer, "it was changed meanwhile".to_owned())),
             Err(Refusal::Store(error)) => return Err(error.into()),
         }
     }

@@ -46,7 +46,7 @@ impl Problem {
 /// The status of an answer to a failure of the store.
 pub(super) fn status_of(error: &StoreError) -> StatusCode {
     match error {
-        StoreError::Conflict { .. } | StoreError::Moved { .. } => StatusCode::CONFLICT,
+        StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => StatusCode::CONFLICT,
         StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

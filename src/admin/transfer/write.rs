@@ -48,6 +48,7 @@ async fn write(admin: &Admin, entry: &Entry) -> Result<WorldRevision, StoreError
         expected: entry.expected,
         actor: ANYONE.to_owned(),
         at: clock::now(),
+        fence: None,
     };
     Ok(admin.documents()?.write(write).await?.world)
 }

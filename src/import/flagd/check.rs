@@ -109,7 +109,9 @@ pub(super) fn rule(at: &str, rule: &Value, reading: &mut Reading) {
     match rule {
         Value::Object(fields) if fields.is_empty() => {}
         Value::Object(_) => argument(at, rule, 0, reading),
-        _ => reading.fault(at, "expected an operation, an object"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            reading.fault(at, "expected an operation, an object");
+        }
     }
 }
 
@@ -143,10 +145,10 @@ fn operation(at: &str, name: &str, arguments: &Value, depth: usize, reading: &mu
         return reading.fault(at, format!("the operation {name:?} is not known"));
     };
     let unary = matches!(name, "!" | "!!");
-    let list = match arguments {
-        Value::Array(list) => list.as_slice(),
-        single if unary => std::slice::from_ref(single),
-        _ => return reading.fault(at, "expected an array of arguments"),
+    let list = match arguments.as_array() {
+        Some(list) => list.as_slice(),
+        None if unary => std::slice::from_ref(arguments),
+        None => return reading.fault(at, "expected an array of arguments"),
     };
     if list.len() < *least || list.len() > *most {
         let wanted = if least == most { least.to_string() } else { format!("{least} or more") };
@@ -165,10 +167,7 @@ fn operation(at: &str, name: &str, arguments: &Value, depth: usize, reading: &mu
 }
 
 fn variable(at: &str, argument: &Value, reading: &mut Reading) {
-    let name = match argument {
-        Value::Array(list) => list.first(),
-        other => Some(other),
-    };
+    let name = argument.as_array().map_or(Some(argument), |list| list.first());
     match name.and_then(Value::as_str) {
         Some("$flagd.timestamp" | "$flagd.flagKey") => {}
         Some(name) if name.starts_with("$flagd.") => {
@@ -197,14 +196,14 @@ fn fractional(at: &str, arguments: &Value, depth: usize, reading: &mut Reading) 
     };
     for (position, entry) in list.iter().enumerate() {
         let at = format!("{at}/{position}");
-        match entry {
-            Value::Object(_) if position == 0 => argument(&at, entry, depth + 1, reading),
-            entry if is_distribution(entry) => {
-                for (part, value) in entry.as_array().into_iter().flatten().enumerate() {
-                    argument(&format!("{at}/{part}"), value, depth + 1, reading);
-                }
+        if entry.is_object() && position == 0 {
+            argument(&at, entry, depth + 1, reading);
+        } else if is_distribution(entry) {
+            for (part, value) in entry.as_array().into_iter().flatten().enumerate() {
+                argument(&format!("{at}/{part}"), value, depth + 1, reading);
             }
-            _ => reading.fault(at, "expected [variant, weight] with a whole weight, 0 or more"),
+        } else {
+            reading.fault(at, "expected [variant, weight] with a whole weight, 0 or more");
         }
     }
 }

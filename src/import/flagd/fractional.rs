@@ -6,8 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    argument::Operand,
     logic::{Why, operation, own_name},
-    operand::Operand,
     targeting::Targeting,
 };
 use crate::eval::Hash;
@@ -100,12 +100,10 @@ fn bucketing<'s>(targeting: &mut Targeting<'s, '_, '_>, by: &'s Value) -> Result
     let parts = match operation(by) {
         Some(("cat", Value::Array(parts))) => parts.as_slice(),
         _ => {
-            return match Operand::of(by, flag) {
-                Operand::Attribute(name, None) => {
-                    Ok(Bucketing { salt: String::new(), attribute: Some(name), alone: false })
-                }
-                _ => Err("by what it draws has to be computed".to_owned()),
+            let Operand::Attribute(name, None) = Operand::of(by, flag) else {
+                return Err("by what it draws has to be computed".to_owned());
             };
+            return Ok(Bucketing { salt: String::new(), attribute: Some(name), alone: false });
         }
     };
     let (mut salt, mut attribute) = (String::new(), None);

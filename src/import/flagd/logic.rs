@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operand::{Operand, compare, is_truthy, number};
+use super::argument::{Operand, compare, is_truthy, number};
 use crate::import::build;
 
 /// How many operations a flag's targeting may consist of, references followed.
@@ -41,10 +41,7 @@ impl<'s> Logic<'s> {
         let expression = self.resolved(expression)?;
         let constant = |truth: bool| Ok(if truth { build::always() } else { build::never() });
         let Some((name, arguments)) = operation(expression) else { return constant(is_truthy(expression)) };
-        let list = match arguments {
-            Value::Array(list) => list.as_slice(),
-            single => std::slice::from_ref(single),
-        };
+        let list = arguments.as_array().map_or(std::slice::from_ref(arguments), Vec::as_slice);
         match (name, list) {
             ("var", _) => match Operand::of(expression, self.flag) {
                 Operand::Known(value) => constant(is_truthy(&value)),
@@ -233,7 +230,7 @@ fn alike(value: &Value) -> Value {
     match value {
         Value::String(text) => build::texts(std::iter::once(text.as_str())),
         Value::Number(number) => json!([value, number.to_string()]),
-        other => json!([other]),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => json!([value]),
     }
 }
 

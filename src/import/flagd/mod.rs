@@ -3,10 +3,10 @@
 //! A targeting rule is a decision: who gets which variant. It is taken apart into rules here, in its order, each of which
 //! leaves nobody undecided for whom it holds.
 
+mod argument;
 mod check;
 mod fractional;
 mod logic;
-mod operand;
 mod targeting;
 
 use serde_json::{Map, Value, json};

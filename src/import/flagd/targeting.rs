@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    argument::Operand,
     fractional,
     logic::{Logic, Why, operation},
-    operand::Operand,
 };
 use crate::import::{Notes, build};
 
@@ -129,7 +129,7 @@ impl<'s, 'n, 'r> Targeting<'s, 'n, 'r> {
             Value::Null => return Ok(self.served_default()),
             Value::String(name) => name.clone(),
             Value::Bool(flag) => flag.to_string(),
-            other => return Err(format!("{other} names no variant")),
+            Value::Number(_) | Value::Array(_) | Value::Object(_) => return Err(format!("{result} names no variant")),
         };
         match self.variants.contains_key(&name) {
             true => Ok(variant(&name)),

@@ -178,10 +178,7 @@ impl<'s> State<'s> {
 
 /// The id of a segment, a number mostly.
 fn id(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The attribute that an entry of Unleash's context is here.

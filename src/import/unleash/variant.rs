@@ -175,8 +175,6 @@ fn payload(variant: &Value) -> Value {
         Some("json") => parsed(|value| !value.is_null()),
         _ => None,
     };
-    match typed.unwrap_or(value) {
-        Value::Null => name(variant).into(),
-        value => value,
-    }
+    let value = typed.unwrap_or(value);
+    if value.is_null() { name(variant).into() } else { value }
 }

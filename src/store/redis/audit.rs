@@ -14,6 +14,12 @@ use super::{
     names::{Names, kind},
 };
 
+/// How many entries are asked for at once.
+const CHUNK: usize = 50;
+
+/// An entry of the stream: its id and its fields.
+type Found = (String, HashMap<String, Vec<u8>>);
+
 /// The newest entries, newest first.
 pub(super) async fn newest(live: &mut Live, names: &Names, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
     if limit == 0 {
@@ -21,11 +27,38 @@ pub(super) async fn newest(live: &mut Live, names: &Names, limit: usize) -> Resu
     }
     let mut command = redis::cmd("XREVRANGE");
     command.arg(names.audit()).arg("+").arg("-").arg("COUNT").arg(limit);
-    let found: Vec<(String, HashMap<String, Vec<u8>>)> = live.command(&command).await?;
-    let entry = |(id, fields): (String, _)| {
-        entry(fields).ok_or_else(|| StoreError::Damaged(format!("the audit entry {id} cannot be understood")))
-    };
-    found.into_iter().map(entry).collect()
+    let found: Vec<Found> = live.command(&command).await?;
+    found.into_iter().map(understood).collect()
+}
+
+/// The newest entries of one document, newest first.
+pub(super) async fn history(
+    live: &mut Live,
+    names: &Names,
+    document: &DocumentKey,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let Some(last) = limit.checked_sub(1) else { return Ok(Vec::new()) };
+    let mut command = redis::cmd("LRANGE");
+    command.arg(names.history(document)).arg(0).arg(last);
+    let known: Vec<String> = live.command(&command).await?;
+    let mut entries = Vec::with_capacity(known.len());
+    for chunk in known.chunks(CHUNK) {
+        let mut asked = redis::pipe();
+        for known in chunk {
+            let id = known.split(' ').next().unwrap_or_default();
+            asked.cmd("XRANGE").arg(names.audit()).arg(id).arg(id);
+        }
+        let found: Vec<Vec<Found>> = live.pipeline(&asked).await?;
+        for found in found.into_iter().flatten() {
+            entries.push(understood(found)?);
+        }
+    }
+    Ok(entries)
+}
+
+fn understood((id, fields): Found) -> Result<AuditEntry, StoreError> {
+    entry(fields).ok_or_else(|| StoreError::Damaged(format!("the audit entry {id} cannot be understood")))
 }
 
 fn entry(mut fields: HashMap<String, Vec<u8>>) -> Option<AuditEntry> {
@@ -39,6 +72,7 @@ fn entry(mut fields: HashMap<String, Vec<u8>>) -> Option<AuditEntry> {
             "deleted" => Action::Deleted,
             _ => return None,
         },
+        document_revision: text("document_revision").and_then(|revision| revision.parse().ok()).unwrap_or_default(),
         actor: text("actor")?,
         at: text("at")?.parse::<Timestamp>().ok()?,
         before: text("before").map(Arc::from),

@@ -33,7 +33,8 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    AuditEntry, Contents, Expected, Found, Gateway, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
+    AuditEntry, Contents, Expected, Found, Gateway, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write,
+    Written,
 };
 
 /// What something else wrote is looked for at most this often, by all gateways together, and never so often that it takes
@@ -108,6 +109,13 @@ impl RedisStore {
         });
     }
 
+    async fn lease(&self, live: &mut Live, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        let mut call = self.scripts.lease.key(self.names.lease());
+        call.arg(holder).arg(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
+        let (number, holder): (u64, String) = live.script(&call).await?;
+        Ok(Lease { holder: holder.into(), number })
+    }
+
     async fn write_one(&self, live: &mut Live, write: Write) -> Result<Written, StoreError> {
         let name = names::name(&write.document);
         let mut call = self.scripts.write(live, &self.names.key(&name), &write.at.to_string());
@@ -119,9 +127,16 @@ impl RedisStore {
         });
         call.arg(if write.text.is_some() { "put" } else { "remove" });
         call.arg(write.text.as_deref().unwrap_or_default()).arg(&write.actor).arg(without_zone(write.at));
+        call.arg(write.fence.as_ref().map(|lease| format!("{}:{}", lease.number, lease.holder)).unwrap_or_default());
         let (outcome, revision, epoch, number): (String, i64, String, u64) = live.script(&call).await?;
         match (&*outcome, u64::try_from(revision)) {
             ("written", Ok(revision)) => Ok(Written { revision, world: WorldRevision { epoch: epoch.into(), number } }),
+            ("fenced", _) => {
+                let held = (!epoch.is_empty()).then(|| Lease { holder: epoch.into(), number });
+                let lease =
+                    write.fence.ok_or_else(|| StoreError::Damaged("a write without a lease was fenced".to_owned()))?;
+                Err(StoreError::Fenced { lease, held })
+            }
             (_, found) => {
                 let found = found.map_or(Found::Absent, Found::Revision);
                 Err(StoreError::Conflict { document: write.document, found })
@@ -170,6 +185,24 @@ impl Store for RedisStore {
         let mut live = self.link.live().await?;
         let read = audit::newest(&mut live, &self.names, limit).await;
         self.link.keep(&live, read).await
+    }
+
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let mut live = self.link.live().await?;
+        let read = audit::history(&mut live, &self.names, document, limit).await;
+        self.link.keep(&live, read).await
+    }
+
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        let mut live = self.link.live().await?;
+        let taken = self.lease(&mut live, holder, within).await;
+        self.link.keep(&live, taken).await
+    }
+
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError> {
+        let mut live = self.link.live().await?;
+        let given = self.lease(&mut live, holder, Duration::ZERO).await;
+        self.link.keep(&live, given).await.map(drop)
     }
 
     async fn reseed(

@@ -17,10 +17,10 @@ impl Names {
         &self.prefix
     }
 
-    /// The world's revision, the index, the audit log, the size of its texts and the run of the server that wrote last:
-    /// in the order that scripts take them.
-    pub(super) fn control(&self) -> [String; 5] {
-        ["revision", "index", "audit", "audit_bytes", "run"].map(|name| self.own(name))
+    /// The world's revision, the index, the audit log, the size of its texts, the run of the server that wrote last, and
+    /// the lease: in the order that scripts take them.
+    pub(super) fn control(&self) -> [String; 6] {
+        ["revision", "index", "audit", "audit_bytes", "run", "lease"].map(|name| self.own(name))
     }
 
     pub(super) fn index(&self) -> String {
@@ -29,6 +29,15 @@ impl Names {
 
     pub(super) fn audit(&self) -> String {
         self.own("audit")
+    }
+
+    pub(super) fn lease(&self) -> String {
+        self.own("lease")
+    }
+
+    /// Where a document's entries are in the audit log.
+    pub(super) fn history(&self, document: &DocumentKey) -> String {
+        self.own(&format!("history:{}", name(document)))
     }
 
     pub(super) fn channel(&self) -> String {

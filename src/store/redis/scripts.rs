@@ -13,7 +13,7 @@ use super::{connection::Live, names::Names};
 
 /// All scripts, and the keys that they begin with.
 pub(super) struct Scripts {
-    control: [String; 5],
+    control: [String; 6],
     prefix: String,
     channel: String,
     read: Script,
@@ -21,6 +21,7 @@ pub(super) struct Scripts {
     reseed: Script,
     pub(super) beat: Script,
     pub(super) gateways: Script,
+    pub(super) lease: Script,
 }
 
 /// What documents are read for.
@@ -46,6 +47,7 @@ impl Scripts {
             reseed: shared(include_str!("scripts/reseed.lua")),
             beat: Script::new(include_str!("scripts/beat.lua")),
             gateways: Script::new(include_str!("scripts/gateways.lua")),
+            lease: Script::new(include_str!("scripts/lease.lua")),
         }
     }
 

@@ -3,7 +3,7 @@
 -- documents were done.
 local wanted = ARGV[9]
 local documents, bytes, done = {}, 0, 0
-for at = 6, #KEYS do
+for at = 7, #KEYS do
   local name = string.sub(KEYS[at], #prefix + 1)
   if wanted == 'texts' then
     local found = settle(name)

@@ -1,7 +1,7 @@
 -- What all scripts begin with.
 --
 -- KEYS: 1 the world's revision, 2 the index, 3 the audit log, 4 the size of its texts, 5 the run of the server that wrote
---       last; then documents.
+--       last, 6 the lease; then documents.
 -- ARGV: 1 the prefix of all keys, 2 the channel of hints, 3 an epoch for a store without a revision, 4 the time,
 --       5 the longest document that is read, 6 the most audit entries, 7 the most bytes of their texts,
 --       8 the run of this server, if it is known; then a script's own.
@@ -55,6 +55,18 @@ local function publish(name, action)
   redis.pcall('PUBLISH', channel, cjson.encode(hint))
 end
 
+-- The key of a document's history: where its entries are in the audit log, newest first, each with the document's
+-- revision then.
+local function history(name)
+  return prefix .. 'flaggate:history:' .. name
+end
+
+-- The last revision of a document that its history knows; 0: none. One that comes back is numbered on from there.
+local function last_revision(name)
+  local newest = redis.pcall('LINDEX', history(name), 0)
+  return type(newest) == 'string' and tonumber(string.match(newest, ' (%d+)$')) or 0
+end
+
 local function trim(size)
   local entries = redis.call('XLEN', KEYS[3])
   local bytes = size
@@ -63,13 +75,14 @@ local function trim(size)
   end
   while entries > 1 and (entries > most_entries or bytes > most_bytes) do
     local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
-    local fields = oldest[2]
-    for at = 1, #fields, 2 do
-      if fields[at] == 'size' then
-        bytes = bytes - (tonumber(fields[at + 1]) or 0)
-      end
+    local fields = {}
+    for at = 1, #oldest[2], 2 do
+      fields[oldest[2][at]] = oldest[2][at + 1]
     end
+    bytes = bytes - (tonumber(fields.size) or 0)
     redis.call('XDEL', KEYS[3], oldest[1])
+    -- The oldest entry of all is the oldest of its document as well.
+    redis.pcall('RPOP', history((fields.kind or '') .. ':' .. (fields.key or '')))
     entries = entries - 1
   end
   redis.call('SET', KEYS[4], int(math.max(bytes, 0)))
@@ -90,14 +103,14 @@ local function advance()
   redis.call('SET', KEYS[1], epoch .. ':' .. int(number))
 end
 
--- Numbers a change, enters it into the audit log and hints at it.
-local function record(name, action, actor, before, after)
+-- Numbers a change, enters it into the audit log and hints at it. `revision` is the document's own.
+local function record(name, action, revision, actor, before, after)
   advance()
   local kind, key = string.match(name, '^([^:]*):(.*)$')
   local size = #(before or '') + #(after or '')
   local entry = {
     'epoch', epoch, 'revision', int(number), 'kind', kind, 'key', key, 'action', action, 'actor', actor,
-    'at', ARGV[4], 'size', int(size),
+    'at', ARGV[4], 'size', int(size), 'document_revision', int(revision),
   }
   if before then
     entry[#entry + 1] = 'before'
@@ -107,7 +120,8 @@ local function record(name, action, actor, before, after)
     entry[#entry + 1] = 'after'
     entry[#entry + 1] = after
   end
-  redis.call('XADD', KEYS[3], '*', unpack(entry))
+  local id = redis.call('XADD', KEYS[3], '*', unpack(entry))
+  redis.pcall('LPUSH', history(name), id .. ' ' .. int(revision))
   trim(size)
   if not quiet then
     publish(name, action)
@@ -189,14 +203,14 @@ local function settle(name)
   if not found then
     if revision then
       redis.call('HDEL', KEYS[2], name)
-      record(name, 'deleted', EXTERNAL, nil, nil)
+      record(name, 'deleted', revision, EXTERNAL, nil, nil)
     end
     return nil
   end
   if found.print == print then
     return found
   end
-  found.revision = found.revision + 1
+  found.revision = (revision and found.revision or math.max(found.revision, last_revision(name))) + 1
   if found.state ~= 'type' then
     redis.call('HSET', prefix .. name, 'revision', int(found.revision), 'updated_by', EXTERNAL)
   end
@@ -204,7 +218,7 @@ local function settle(name)
     tag_sets('SADD', name, found.text)
   end
   index(name, found)
-  record(name, revision and 'updated' or 'created', EXTERNAL, nil, found.text)
+  record(name, revision and 'updated' or 'created', found.revision, EXTERNAL, nil, found.text)
   return found
 end
 
@@ -229,13 +243,13 @@ local function put(name, found, text, actor, created_at)
   if found and found.text then
     tag_sets('SREM', name, found.text)
   end
-  local revision = (found and found.revision or 0) + 1
+  local revision = (found and found.revision or last_revision(name)) + 1
   redis.call('HSET', key, 'config', text, 'revision', int(revision), 'updated_by', actor)
   redis.call('HSETNX', key, 'created_at', created_at)
   redis.call('HSETNX', key, 'evaluation_count', '0')
   tag_sets('SADD', name, text)
   index(name, (look(name)))
-  record(name, action, actor, before, text)
+  record(name, action, revision, actor, before, text)
   return revision
 end
 
@@ -246,7 +260,7 @@ local function remove(name, found, actor)
     tag_sets('SREM', name, found.text)
   end
   redis.call('HDEL', KEYS[2], name)
-  record(name, 'deleted', actor, before, nil)
+  record(name, 'deleted', found.revision, actor, before, nil)
   return found.revision
 end
 

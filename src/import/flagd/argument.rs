@@ -18,9 +18,9 @@ impl Operand {
     pub(super) fn of(argument: &Value, flag: &str) -> Self {
         let Some(fields) = argument.as_object() else { return Self::Known(argument.clone()) };
         let Some(named) = fields.get("var") else { return Self::Computed };
-        let (name, default) = match named {
-            Value::Array(list) => (list.first(), list.get(1).filter(|default| !default.is_null())),
-            other => (Some(other), None),
+        let (name, default) = match named.as_array() {
+            Some(list) => (list.first(), list.get(1).filter(|default| !default.is_null())),
+            None => (Some(named), None),
         };
         match name.and_then(Value::as_str).unwrap_or_default() {
             "" => Self::Computed,

@@ -8,11 +8,12 @@ use redb::{ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    ChangedUsers, EmbeddedStore, ProfileStore, StoreError,
-    embedded::{Failure, File},
+use super::{EmbeddedStore, Failure, File};
+use crate::{
+    clock,
+    model::Profile,
+    store::{ChangedUsers, ProfileStore, StoreError},
 };
-use crate::{clock, model::Profile};
 
 /// User id → a profile as JSON.
 const PROFILES: TableDefinition<'_, &str, &str> = TableDefinition::new("profiles");

@@ -1,33 +1,37 @@
 //! The store in one file, for one gateway.
 
+mod audit;
+mod profiles;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
-use crate::model::{DocumentKey, DocumentKind, WorldRevision};
+use crate::{
+    clock,
+    model::{DocumentKey, DocumentKind, WorldRevision},
+};
 
 use super::{
-    AuditEntry, Contents, Gateway, Hint, Hints, SeenGateway, Store, StoreError, Stored, Write, Written,
-    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
+    AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
+    commit::{audit_entry, compare, hint, reseed_hint, reseeding},
     feed::Feed,
+    lease::Leases,
     presence::Presence,
     profiles::UserFeed,
 };
 
 /// Kind and key → the document's revision and text.
 const DOCUMENTS: TableDefinition<'_, (&str, &str), (u64, &str)> = TableDefinition::new("documents");
-/// The world's revision after the change → size of the texts and the entry as JSON.
-const AUDIT: TableDefinition<'_, u64, (u64, &str)> = TableDefinition::new("audit");
 /// `revision`: of the world. `audit_bytes`: the sizes of all audit entries together. `format`: of this file.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// `epoch`: of this file's life.
@@ -41,15 +45,15 @@ pub struct EmbeddedStore {
     file: Arc<File>,
     /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
     /// do not fill up the threads for blocking work.
-    writing: Arc<Mutex<()>>,
+    writing: Arc<Mutex<Leases>>,
     users: UserFeed,
     presence: Presence,
 }
 
 /// What the blocking threads share.
-pub(super) struct File {
+struct File {
     path: PathBuf,
-    pub(super) database: Database,
+    database: Database,
     feed: Feed,
 }
 
@@ -72,11 +76,11 @@ impl EmbeddedStore {
     }
 
     /// Tells of users whose profile changed.
-    pub(super) fn users(&self) -> &UserFeed {
+    fn users(&self) -> &UserFeed {
         &self.users
     }
 
-    pub(super) async fn blocking<T: Send + 'static>(
+    async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -111,6 +115,7 @@ impl Store for EmbeddedStore {
 
     async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let turn = self.writing.clone().lock_owned().await;
+        turn.check(&write)?;
         self.blocking(move |file| {
             let (written, hint) = file.write(write)?;
             file.feed.send(hint);
@@ -125,11 +130,21 @@ impl Store for EmbeddedStore {
     }
 
     async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.blocking(move |file| {
-            let audit = file.database.begin_read()?.open_table(AUDIT)?;
-            audit.iter()?.rev().take(limit).map(|entry| Ok(serde_json::from_str(entry?.1.value().1)?)).collect()
-        })
-        .await
+        self.blocking(move |file| audit::newest(&file.database.begin_read()?, limit)).await
+    }
+
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let document = document.clone();
+        self.blocking(move |file| audit::history(&file.database.begin_read()?, &document, limit)).await
+    }
+
+    async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
+        Ok(self.writing.lock().await.take(holder, within, clock::monotonic()))
+    }
+
+    async fn give_back_lease(&self, holder: &str) -> Result<(), StoreError> {
+        self.writing.lock().await.give_back(holder);
+        Ok(())
     }
 
     async fn reseed(
@@ -227,15 +242,16 @@ fn write_in(writing: &WriteTransaction, write: Write) -> Result<(Written, AuditE
     let mut documents = writing.open_table(DOCUMENTS)?;
     let key = (write.document.kind.as_str(), &*write.document.key);
     let current = documents.get(key)?.map(|found| (found.value().0, Arc::<str>::from(found.value().1)));
-    let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision))?;
+    let last = audit::last_revision(writing, &write.document)?;
+    let passed = compare(&write, current.as_ref().map(|(revision, _)| *revision), last)?;
     match &write.text {
         Some(text) => drop(documents.insert(key, (passed.revision, &**text))?),
         None => drop(documents.remove(key)?),
     }
     let world = next_revision(writing)?;
     let before = current.map(|(_, text)| text);
-    let entry = audit_entry(write, passed.action, world.clone(), before);
-    remember(&mut writing.open_table(AUDIT)?, &mut writing.open_table(NUMBERS)?, &entry)?;
+    let entry = audit_entry(write, passed, world.clone(), before);
+    audit::remember(writing, &entry)?;
     Ok((Written { revision: passed.revision, world }, entry))
 }
 
@@ -271,7 +287,7 @@ fn prepare(database: &Database) -> Result<(), Failure> {
     let writing = database.begin_write()?;
     {
         writing.open_table(DOCUMENTS)?;
-        writing.open_table(AUDIT)?;
+        audit::prepare(&writing)?;
         let mut numbers = writing.open_table(NUMBERS)?;
         let mut names = writing.open_table(NAMES)?;
         if names.get("epoch")?.is_some() {
@@ -312,25 +328,9 @@ fn number(numbers: &impl ReadableTable<&'static str, u64>, name: &str) -> Result
     found.ok_or_else(|| Failure::Damaged(format!("it has no {name}")))
 }
 
-fn remember(
-    audit: &mut Table<'_, u64, (u64, &'static str)>,
-    numbers: &mut Table<'_, &'static str, u64>,
-    entry: &AuditEntry,
-) -> Result<(), Failure> {
-    let size = audit_size(entry);
-    let mut bytes = number(numbers, "audit_bytes")? + size;
-    audit.insert(entry.revision.number, (size, &*serde_json::to_string(entry)?))?;
-    while audit.len()? > 1 && (audit.len()? > AUDIT_ENTRIES || bytes > AUDIT_BYTES) {
-        let Some((_, oldest)) = audit.pop_first()? else { break };
-        bytes = bytes.saturating_sub(oldest.value().0);
-    }
-    numbers.insert("audit_bytes", bytes)?;
-    Ok(())
-}
-
 /// Why work on the file failed, before the file is named.
 #[derive(Debug)]
-pub(super) enum Failure {
+enum Failure {
     Database(redb::Error),
     Damaged(String),
     Store(StoreError),
