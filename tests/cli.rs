@@ -3,6 +3,9 @@
 
 use std::process::Command;
 
+use flaggate::model::Role;
+use sha2::{Digest as _, Sha256};
+
 /// Runs the binary: exit code, standard output, standard error.
 fn flaggate(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_flaggate")).args(arguments).output().unwrap();
@@ -51,4 +54,27 @@ fn eval_runs_vectors() {
     assert!(code == 1 && out.contains("dev-00"), "what is done otherwise on purpose differs");
     let (code, out, _) = flaggate(&["eval", "--vectors", "tests/data/buckets.jsonl"]);
     assert_eq!((code, out.as_str()), (0, "2000 passed, 0 failed, 0 skipped\n"));
+}
+
+#[test]
+fn a_new_token_fits_the_configuration() {
+    let (code, out, _) = flaggate(&["token", "new", "--name", "c \"i\"", "--role", "editor", "--expires-in", "90d"]);
+    assert_eq!(code, 0);
+    let lines = out.lines().filter_map(|line| line.strip_prefix("  "));
+    let (tokens, table): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("flaggate_"));
+    let [token] = tokens[..] else { panic!("{out}") };
+    assert_eq!(token.len(), "flaggate_".len() + 43);
+    let text = std::fs::read_to_string("config/demo.toml").unwrap() + "\n" + &table.join("\n");
+    let config = flaggate::config::Config::parse("demo.toml", &text, std::iter::empty()).unwrap();
+    let [kept] = &config.admin.tokens[..] else { panic!("{out}") };
+    let digest: [u8; 32] = Sha256::digest(token).into();
+    assert_eq!((kept.name.as_str(), kept.role, kept.sha256), ("c \"i\"", Role::Editor, digest));
+    let left = kept.expires_at.unwrap().duration_since(flaggate::clock::now()).as_hours();
+    assert!((2159..=2160).contains(&left), "{left} h");
+
+    let (code, out, _) = flaggate(&["token", "new", "--name", "a", "--role", "viewer", "--json"]);
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && made["token"] != token && made["expires_at"].is_null(), "{out}");
+    let (code, _, err) = flaggate(&["token", "new", "--name", "a", "--role", "root"]);
+    assert!(code == 2 && err.contains("client, viewer, operator, editor, admin"), "{err}");
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use flaggate::{
     config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, json_schema},
-    model::{DocumentKey, FlagDocument, WorldRevision},
+    model::{DocumentKey, FlagDocument, Role, WorldRevision},
     snapshot::World,
 };
 use serde_json::Value;
@@ -119,7 +119,7 @@ fn what_a_later_version_will_know_is_told_so() {
         ("mirror = {}\n", "13:1", "`mirror` in routes[0]"),
         ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
-        ("[admin]\ntokens = []\n", "14:1", "`tokens` in admin"),
+        ("[admin]\ntls = {}\n", "14:1", "`tls` in admin"),
         ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
         ("[tracing]\n", "13:2", "`tracing`"),
     ] {
@@ -221,7 +221,7 @@ fn values_that_cannot_be() {
         (
             "[admin]\naddress = \"0.0.0.0:9090\"\n",
             "14:11",
-            "the admin listener must be on loopback, as it knows no tokens yet: use \"127.0.0.1:9090\"",
+            "without tokens the admin listener must be on loopback: use \"127.0.0.1:9090\", or add [[admin.tokens]] (`flaggate token new` makes one)",
         ),
         ("[admin]\naddress = \"127.0.0.1:8080\"\n", "14:11", "127.0.0.1:8080 is a listener's address already"),
         ("[upstreams.empty]\nendpoints = []\n", "14:13", "upstream \"empty\" needs at least one endpoint"),
@@ -388,5 +388,35 @@ fn variables_override() {
         ("FLAGGATE__ADMIN", "x", "this is a table: name one of its keys, after `__`"),
     ] {
         assert_eq!(errors(GOOD, &[(variable, value)]), format!("environment variable {variable}: {message}"));
+    }
+}
+
+#[test]
+fn tokens_of_the_admin_listener() {
+    let digest = "aB".repeat(32);
+    let token = |name: &str, more: &str| format!("[[admin.tokens]]\nname = {name:?}\n{more}\n");
+    let good = format!("role = \"editor\"\nsha256 = {digest:?}");
+    let text = format!("{GOOD}[admin]\naddress = \"0.0.0.0:9090\"\n{}", token("ci", &good));
+    let config = Config::parse("f.toml", &text, std::iter::empty()).unwrap();
+    assert_eq!(config.admin.tokens.len(), 1);
+    assert_eq!((config.admin.tokens[0].role, config.admin.tokens[0].sha256), (Role::Editor, [0xab; 32]));
+
+    let secret = format!("flaggate_{}", "x".repeat(43));
+    let pasted = token("ci", &format!("role = \"editor\"\nsha256 = {secret:?}"));
+    let shown = format!("{:?}", Config::parse("f.toml", &format!("{GOOD}{pasted}"), std::iter::empty()).unwrap_err());
+    assert!(shown.contains("this is no SHA-256 in hex") && !shown.contains(&secret), "{shown}");
+    for (more, told) in [
+        (
+            token("ci", &format!("role = \"root\"\nsha256 = {digest:?}")),
+            "it takes client, viewer, operator, editor, admin",
+        ),
+        (token("ci", &format!("{good}\nexpires_at = \"soon\"")), "\"soon\" is not a time like"),
+        (token("ci", &good) + &token("ci", &good.replace('a', "c")), "there are two tokens named \"ci\""),
+        (token("ci", &good) + &token("web", &good), "this is the same token as \"ci\""),
+        ("[admin]\ncors_origins = [\"https://a.example/\"]\n".to_owned(), "is not an origin like"),
+        ("[admin]\ncors_origins = [\"*\"]\n".to_owned(), "is not an origin like"),
+    ] {
+        let message = errors(&format!("{GOOD}{more}"), &[]);
+        assert!(message.contains(told), "{more}: {message}");
     }
 }

@@ -2,12 +2,21 @@
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, flags::ANYONE, refusal::Refusal};
+use super::{Admin, access::Caller, refusal::Refusal};
 use crate::{clock, store::StoreError};
 
-/// `GET /gateways`: every gateway that gave a sign of life within the last hour.
-pub(super) async fn gateways(State(admin): State<Admin>) -> Result<Json<Value>, Refusal> {
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(gateways)).routes(routes!(reseed))
+}
+
+/// Every gateway that gave a sign of life within the last hour.
+#[utoipa::path(
+    get, path = "/gateways", tag = "gateways", security(("token" = ["viewer"])),
+    responses((status = 200, description = "the revision of the store, and who serves what", body = Value))
+)]
+async fn gateways(State(admin): State<Admin>) -> Result<Json<Value>, Refusal> {
     let (seen, world) = (admin.store.gateways().await?, admin.store.revision().await?);
     let gateways = seen.iter().map(|seen| {
         let applied = seen.gateway.applied.as_ref();
@@ -28,15 +37,22 @@ pub(super) async fn gateways(State(admin): State<Admin>) -> Result<Json<Value>, 
     Ok(Json(json!({ "revision": world.to_string(), "gateways": gateways.collect::<Vec<_>>() })))
 }
 
-/// `POST /store/reseed`: writes what this gateway serves back into a store that lost it, under a new epoch.
-pub(super) async fn reseed(State(admin): State<Admin>) -> Result<Json<Value>, Refusal> {
+/// Write what this gateway serves back into a store that lost it, under a new epoch.
+#[utoipa::path(
+    post, path = "/store/reseed", tag = "gateways", security(("token" = ["admin"])),
+    responses(
+        (status = 200, description = "the new revision, and how many documents were written", body = Value),
+        (status = 409, description = "nothing was lost, or somebody else was faster", body = super::openapi::Refusal),
+    )
+)]
+async fn reseed(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, Refusal> {
     let Some(alarm) = admin.sync.status().alarm else {
         return Err(Refusal::conflict("nothing was lost: what the store holds is what is served"));
     };
     let documents = admin.sync.last_good().await;
     let documents = documents.ok_or_else(|| Refusal::conflict("nothing is served that could be written back"))?;
     let count = documents.len();
-    match admin.store.reseed(&alarm.found, documents, ANYONE, clock::now()).await {
+    match admin.store.reseed(&alarm.found, documents, &caller.name, clock::now()).await {
         Ok(revision) => Ok(Json(json!({ "revision": revision.to_string(), "documents": count }))),
         Err(error @ (StoreError::Conflict { .. } | StoreError::Moved { .. })) => {
             Err(Refusal::conflict(format!("somebody else was faster: {error}; look at /diagnostics")))

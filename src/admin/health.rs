@@ -8,12 +8,37 @@ use axum::{
 };
 use prometheus::TextEncoder;
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, problem};
+use super::{Admin, openapi::Problem, problem};
 use crate::clock;
 
-/// 200 once there is a snapshot, and until the gateway stops.
-pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(diagnostics))
+        .routes(routes!(metrics))
+}
+
+/// Whether the process runs.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, description = "it does", body = String, content_type = "text/plain"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it should get traffic: it has flags, does not stop, and is not too far behind the store.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", security(()),
+    responses(
+        (status = 200, description = "it should", body = String, content_type = "text/plain"),
+        (status = 503, description = "it should not, and why", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn readyz(State(admin): State<Admin>) -> Response {
     if admin.drain.is_draining() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping");
     }
@@ -29,7 +54,11 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 /// What is served, and what is wrong with documents, the store and the routes' flags.
-pub(super) async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
+#[utoipa::path(
+    get, path = "/diagnostics", tag = "health", security(("token" = ["viewer"])),
+    responses((status = 200, description = "`documents`: faults by document; `store`: how it is followed", body = Value))
+)]
+async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
     let (snapshot, sync) = (admin.cell.load(), admin.sync.status());
     let missing: Vec<&String> = admin.named.iter().filter(|key| snapshot.flag(key).is_none()).collect();
     Json(json!({
@@ -42,7 +71,11 @@ pub(super) async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
 }
 
 /// The metrics in Prometheus' text format.
-pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", security(("token" = ["viewer"])),
+    responses((status = 200, description = "the metrics", body = String, content_type = "text/plain"))
+)]
+async fn metrics(State(admin): State<Admin>) -> Response {
     match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("the metrics cannot be shown: {error}")),

@@ -1,34 +1,38 @@
-//! The control plane's listener: the flag service, health, diagnostics and metrics. Loopback only, as there are no
-//! tokens yet.
+//! The control plane's listener: the flag service, health, diagnostics and metrics.
 
+mod access;
 mod acknowledge;
 mod body;
 mod conditional;
 mod dry_run;
+mod explain;
 mod flag_metrics;
 mod flags;
 mod form;
 mod gateways;
-mod guard;
 mod health;
+mod live;
+mod openapi;
+mod paging;
+mod problem;
 mod refusal;
+mod trail;
 mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use prometheus::Registry;
 use serde_json::json;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use self::refusal::Refusal;
+use self::{access::Rules, refusal::Refusal};
 use crate::{
     drain::Drain,
     profiles::Profiles,
@@ -36,7 +40,11 @@ use crate::{
     store::{Store, SyncHandle},
 };
 
+pub use access::Access;
+pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
+pub use flags::UsageWatch;
+pub use live::{Limits as LiveLimits, Live};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -47,6 +55,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Admin {
+    /// Who may call.
+    pub access: Access,
     /// Where flags are written.
     pub store: Arc<dyn Store>,
     /// The flags that are served.
@@ -61,8 +71,14 @@ pub struct Admin {
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// What changes, told as it happens.
+    pub live: Live,
+    /// Explains requests that are not sent, if there is a gateway.
+    pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
+    /// Which flags are still evaluated.
+    pub usage: UsageWatch,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -70,29 +86,45 @@ pub struct Admin {
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::Result<()> {
-    axum::serve(listener, router(admin)).await
+    let watching = admin.usage.clone().watch(admin.cell.clone());
+    let serving = async { axum::serve(listener, router(admin)).await };
+    tokio::select! {
+        served = serving => served,
+        () = watching => Ok(()),
+    }
 }
 
 /// The routes of the admin API.
 pub fn router(admin: Admin) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(health::readyz))
-        .route("/diagnostics", get(health::diagnostics))
-        .route("/metrics", get(health::metrics))
-        .route("/gateways", get(gateways::gateways))
-        .route("/store/reseed", post(gateways::reseed))
+    let collected = openapi::collecting()
+        .merge(health::router())
+        .merge(gateways::router())
+        .merge(access::router())
         .merge(flags::router())
         .merge(transfer::router())
+        .merge(trail::router())
+        .merge(explain::router())
+        .merge(live::router())
+        .merge(openapi::viewer());
+    let (router, collected) = collected.split_for_parts();
+    let document = openapi::finish(&collected);
+    let rules = Rules::of_document(&document).expect("every route says what it asks for");
+    let guarded = middleware::from_fn_with_state((admin.access.clone(), Arc::new(rules)), access::guard);
+    let router = router
         .fallback(async || Refusal::not_found("Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())
         })
+        .layer(Extension(openapi::Served::new(&document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
-        .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(middleware::from_fn(guard::loopback_only))
-        .with_state(admin)
+        .layer(CatchPanicLayer::custom(access::panicked))
+        .layer(guarded);
+    let router = match access::cors(admin.access.cors_origins()) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(admin)
 }
 
 fn problem(status: StatusCode, detail: &str) -> Response {

@@ -1,14 +1,14 @@
 //! Requests that are not done: the existing service's error shapes, `{"detail": …}`.
 
 use axum::{
-    Json,
+    Extension, Json,
     http::StatusCode,
     response::{AppendHeaders, IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::conditional::Tag;
+use super::{conditional::Tag, problem::Told};
 use crate::{model::Fault, store::StoreError};
 
 /// Why a request is not done.
@@ -140,7 +140,8 @@ impl IntoResponse for Refusal {
                 (status, error.to_string().into())
             }
         };
-        (status, tag.map(AppendHeaders), Json(json!({ "detail": detail }))).into_response()
+        let told = Told { status, detail: detail.clone() };
+        (status, tag.map(AppendHeaders), Extension(told), Json(json!({ "detail": detail }))).into_response()
     }
 }
 

@@ -7,6 +7,7 @@ mod located;
 mod plan;
 mod remote;
 mod status;
+mod token;
 mod transfer;
 mod vectors;
 
@@ -77,6 +78,9 @@ enum Command {
     Import(transfer::Import),
     /// Make the store's flags those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),
+    /// Make tokens for the admin API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Evaluate a flag of a file of documents, or run recorded cases through the evaluation.
     Eval {
         #[command(flatten)]
@@ -99,6 +103,12 @@ enum StoreCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token, and print what the configuration keeps of it.
+    New(token::New),
+}
+
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -111,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Apply(apply) => apply.run(),
+        Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {
             start_logging("warn");

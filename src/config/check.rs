@@ -63,7 +63,7 @@ impl Checker<'_> {
         given.unwrap_or_else(|| HeaderName::from_static(default))
     }
 
-    fn address(&mut self, table: &Table) -> SocketAddr {
+    pub(super) fn address(&mut self, table: &Table) -> SocketAddr {
         let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
         let Some(text) = table.text("address") else { return fallback };
         self.parse(text, "an address like \"0.0.0.0:8080\"", |text| text.parse().ok()).unwrap_or(fallback)
@@ -104,31 +104,6 @@ impl Checker<'_> {
             self.problem(&node.at, "there must be at least one listener");
         }
         listeners
-    }
-
-    fn admin(&mut self, root: &Table) -> Admin {
-        let Some((table, at)) = root.table("admin") else {
-            return Admin { address: SocketAddr::from(([127, 0, 0, 1], 9090)) };
-        };
-        let at = table.text("address").map_or(at, |(_, at)| at).clone();
-        let address = match table.get("address") {
-            Some(_) => self.address(table),
-            None => SocketAddr::from(([127, 0, 0, 1], 9090)),
-        };
-        if !address.ip().is_loopback() {
-            self.problem(
-                &at,
-                format!(
-                    "the admin listener must be on loopback, as it knows no tokens yet: use \"127.0.0.1:{}\"",
-                    address.port()
-                ),
-            );
-        }
-        let taken = root.tables("listeners").filter_map(|(listener, _)| listener.text("address"));
-        if address.port() != 0 && taken.into_iter().any(|(other, _)| other.parse() == Ok(address)) {
-            self.problem(&at, format!("{address} is a listener's address already"));
-        }
-        Admin { address }
     }
 
     fn store(&mut self, root: &Table) -> Store {

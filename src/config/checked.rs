@@ -1,11 +1,13 @@
 //! Configuration that has been checked: every name resolves, every number is in its range.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::Redis;
+use crate::model::Role;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +48,47 @@ pub struct Listener {
 /// The admin listener: REST, `/metrics`, `/healthz`, `/readyz`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
-    /// Where it listens; loopback only, as long as there are no tokens.
+    /// Where it listens; loopback only, unless there are tokens.
     pub address: SocketAddr,
+    /// Who may call it; none: everybody on this machine may do everything.
+    pub tokens: Vec<AdminToken>,
+    /// Whether `/metrics` can be read without a token.
+    pub public_metrics: bool,
+    /// The origins of other web sites whose pages may call it with a token.
+    pub cors_origins: Vec<String>,
+    /// The most that one token may ask in a second, on average.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// How long a login of a browser holds.
+    pub session_ttl: Duration,
+    /// The key that logins are signed with; none: one that is drawn at the start.
+    pub session_key_file: Option<PathBuf>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            tokens: Vec::new(),
+            public_metrics: false,
+            cors_origins: Vec::new(),
+            requests_per_second: None,
+            session_ttl: Duration::from_secs(12 * 3600),
+            session_key_file: None,
+        }
+    }
+}
+
+/// A token of the admin API. What is kept of it does not let anybody in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// Whose it is.
+    pub name: String,
+    /// What it may.
+    pub role: Role,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// Until when it holds; none: for ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Where documents live.

@@ -1,6 +1,8 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
+use crate::model::Role;
+
 /// What a key takes.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -71,13 +73,51 @@ static LISTENER: Section = Section {
 };
 
 static ADMIN: Section = Section {
-    keys: &[key(
-        "address",
-        Kind::Text,
-        "\"127.0.0.1:9090\"",
-        "`ip:port` to listen on; loopback only, as there are no tokens yet",
-    )],
-    later: &["tokens", "cors", "tls"],
+    keys: &[
+        key(
+            "address",
+            Kind::Text,
+            "\"127.0.0.1:9090\"",
+            "`ip:port` to listen on; loopback only unless there are tokens",
+        ),
+        key(
+            "tokens",
+            Kind::List(&Kind::Table(&TOKEN)),
+            "[]",
+            "who may call the API; none: everybody on this machine may do everything",
+        ),
+        key("public_metrics", Kind::Boolean, "false", "whether `/metrics` can be read without a token"),
+        key(
+            "cors_origins",
+            TEXTS,
+            "[]",
+            "web sites, like `https://app.example`, whose pages may call the API with a token",
+        ),
+        key(
+            "requests_per_second",
+            Kind::Integer(1, 10_000_000),
+            "none",
+            "the most that one token may ask, on average; more is answered 429",
+        ),
+        key("session_ttl", Kind::Duration, "\"12h\"", "how long a login of a browser holds"),
+        key(
+            "session_key_file",
+            Kind::Text,
+            "none",
+            "a file with 32 random bytes or more that several gateways share; none: a login holds at this gateway until it stops",
+        ),
+    ],
+    later: &["tls"],
+};
+
+static TOKEN: Section = Section {
+    keys: &[
+        key("name", Kind::Text, REQUIRED, "whose it is; stands in the audit log"),
+        key("role", Kind::Choice(&Role::NAMES), REQUIRED, "what it may: each role may what the ones before it may"),
+        key("sha256", Kind::Text, REQUIRED, "the token's SHA-256 in hex; `flaggate token new` makes both"),
+        key("expires_at", Kind::Text, "none", "until when it holds, like `2027-01-31T00:00:00Z`"),
+    ],
+    later: &[],
 };
 
 static STORE: Section = Section {

@@ -5,6 +5,7 @@
 //! override the file.
 
 mod check;
+mod check_admin;
 mod check_redis;
 mod check_routes;
 mod checked;
@@ -23,7 +24,8 @@ pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
 pub use error::ConfigError;
 pub use schema::json_schema;
-pub use secret::Secret;
+pub use secret::{Secret, TOKEN_PREFIX};
+pub use units::duration;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -26,8 +26,35 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Blackens the passwords of all Redis URLs in a text; every byte keeps its place.
+/// What every token of the admin API begins with, so that one that leaked is recognised.
+pub const TOKEN_PREFIX: &str = "flaggate_";
+
+/// A word that begins like a token and goes on for so long is one.
+const TOKEN_LENGTH: usize = 40;
+
+/// Blackens the passwords of all Redis URLs and all tokens in a text; every byte keeps its place.
 pub(super) fn redact(text: &str) -> String {
+    without_tokens(&without_passwords(text))
+}
+
+fn without_tokens(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(TOKEN_PREFIX) {
+        let (before, after) = rest.split_at(at + TOKEN_PREFIX.len());
+        shown.push_str(before);
+        let end = after.find(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '-' | '_'));
+        let (word, others) = after.split_at(end.unwrap_or(after.len()));
+        match word.len() {
+            TOKEN_LENGTH.. => shown.extend(std::iter::repeat_n('*', word.len())),
+            _ => shown.push_str(word),
+        }
+        rest = others;
+    }
+    shown + rest
+}
+
+fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -61,6 +88,9 @@ mod tests {
         check("redis://h:6379/0 http://h/a:b", "redis://h:6379/0 http://h/a:b");
         check("redis://user@h", "redis://user@h");
         check("://", "://");
+        let token = "Ab3-_".repeat(9);
+        check(&format!("sha256 = \"flaggate_{token}\" #"), &format!("sha256 = \"flaggate_{}\" #", "*".repeat(45)));
+        check("flaggate_store_up flaggate_", "flaggate_store_up flaggate_");
         assert_eq!(format!("{:?}", Secret::new("pw")), "<secret>");
     }
 }

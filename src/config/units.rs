@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Reads `"250ms"`, `"2s"`, `"5m"`, `"1h"` or `"1d"`; fractions are allowed, nothing and zero are not.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// Reads a duration as the configuration does: `"250ms"`, `"2s"`, `"5m"`, `"1h"` or `"1d"`; fractions are allowed, nothing and zero are not.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
         "ms" => number / 1_000.0,

@@ -64,6 +64,42 @@ impl CompiledFlag {
         (self.switch == Switch::On && *hash == Hash::Md5 && *by == Unit::User).then_some(&**salt)
     }
 
+    /// Whether the flag itself is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.switch == Switch::On
+    }
+
+    /// The flag's parent.
+    pub(crate) fn parent(&self) -> Option<FlagIndex> {
+        match self.parent {
+            Parent::Flag(parent) => Some(parent),
+            Parent::None | Parent::Missing => None,
+        }
+    }
+
+    /// Whether the flag names a parent that does not exist, and so is off.
+    pub(crate) fn lacks_parent(&self) -> bool {
+        self.parent == Parent::Missing
+    }
+
+    /// Whether the flag is on, asks nothing of anybody, and its rollout gives every user the same value.
+    #[must_use]
+    pub fn serves_everybody(&self, now: Timestamp) -> bool {
+        let asks = !(self.prerequisites.is_empty() && self.targets.is_empty() && self.rules.is_empty());
+        let Some(rollout) = self.rollout.as_ref().filter(|_| self.is_on() && !asks) else { return false };
+        let first = rollout.stages.iter().find(|stage| stage.is_active(now) && stage.threshold > 0);
+        match (first, &rollout.serve) {
+            (Some(stage), _) => stage.threshold == BUCKETS && stage.outcome.is_some(),
+            (None, Serve::One(_)) => rollout.threshold == BUCKETS,
+            (None, Serve::Split(shares)) => {
+                rollout.threshold == BUCKETS && shares.iter().any(|share| share.weight == BUCKETS)
+            }
+            // It may find nothing to draw by.
+            (None, Serve::Draw(_)) => false,
+        }
+    }
+
     /// Turns the flag off, whatever its document says.
     pub(crate) fn turn_off(&mut self, detail: Detail) {
         self.switch = Switch::Off(Some(detail));
@@ -76,11 +112,7 @@ impl CompiledFlag {
 
     /// The flags that evaluation of this one looks at.
     pub(crate) fn links(&self) -> impl Iterator<Item = FlagIndex> {
-        let parent = match self.parent {
-            Parent::Flag(parent) => Some(parent),
-            Parent::None | Parent::Missing => None,
-        };
-        parent.into_iter().chain(self.prerequisites.iter().filter_map(|prerequisite| prerequisite.flag))
+        self.parent().into_iter().chain(self.prerequisites.iter().filter_map(|prerequisite| prerequisite.flag))
     }
 
     /// A fault for each flag that this one names and that does not exist.

@@ -23,4 +23,5 @@ pub use explain::explain;
 pub(crate) use fields::escape;
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
 pub(crate) use json::equal;
+pub(crate) use operator::parse_time;
 pub use schema::check;

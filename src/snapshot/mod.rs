@@ -4,8 +4,11 @@ mod cell;
 mod check;
 mod effective;
 mod graph;
+mod listing;
+mod stale;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod world;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,6 +21,9 @@ use crate::{
 };
 
 pub use cell::{Publisher, SnapshotCell};
+pub use listing::Listed;
+pub use stale::{Stale, StaleFlag, StaleReason};
+pub use usage::Usage;
 pub use world::World;
 
 /// Evaluates the flags of one snapshot for one context.
@@ -128,7 +134,8 @@ impl Snapshot {
     }
 
     /// The document of a flag, as served.
-    fn document(&self, key: &str) -> Option<&FlagDocument> {
+    #[must_use]
+    pub fn document(&self, key: &str) -> Option<&FlagDocument> {
         Some(&self.entry(self.flag(key)?)?.document)
     }
 

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Admin},
+    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
+    config,
     drain::Drain,
     snapshot::SnapshotCell,
     store::{Follower, MemoryStore, Store, SyncOptions},
@@ -25,8 +26,18 @@ pub(crate) async fn serve() -> Served {
     Served { address: listen(store.clone()).await, store, client: client() }
 }
 
+/// A listener that asks for what the configuration says.
+pub(crate) async fn serve_as(config: &config::Admin) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    Served { address: listen_as(store.clone(), config).await, store, client: client() }
+}
+
 /// Serves what a store holds; gives where.
 pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
+    listen_as(store, &config::Admin::default()).await
+}
+
+async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -34,8 +45,21 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
-    let admin =
-        Admin { store, cell, sync, profiles: None, registry, named: Arc::new([]), drain, ready_stale_after: None };
+    let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
+    let admin = Admin {
+        access: Access::new(config).unwrap(),
+        store,
+        cell,
+        sync,
+        profiles: None,
+        registry,
+        named: Arc::new([]),
+        drain,
+        live,
+        explain: None,
+        ready_stale_after: None,
+        usage: UsageWatch::default(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));

@@ -1,11 +1,14 @@
 //! The admin API over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod access;
 mod apply;
 mod conditional;
 mod flags;
 mod guard;
 mod harness;
+mod history;
+mod listing;
 mod races;
 mod transfer;
 mod wire;

@@ -7,12 +7,12 @@ use flaggate::store::{EmbeddedStore, MemoryStore, Store};
 use crate::harness::{client, listen};
 
 #[path = "../support/races.rs"]
-mod races;
+mod contest;
 
 async fn race(store: Arc<dyn Store>, rounds: usize) {
     let base = format!("http://{}", listen(store).await);
-    races::one_wins_each_round(&client(), std::slice::from_ref(&base), rounds).await;
-    races::none_is_lost(&client(), &[base]).await;
+    contest::one_wins_each_round(&client(), std::slice::from_ref(&base), rounds).await;
+    contest::none_is_lost(&client(), &[base]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

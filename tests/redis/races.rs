@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[path = "../support/races.rs"]
-mod races;
+mod contest;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways() {
@@ -17,6 +17,6 @@ async fn two_gateways() {
     let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", server.port);
     let gateways = [Gateway::start(upstreams, &store, "").await, Gateway::start(upstreams, &store, "").await];
     let bases = gateways.each_ref().map(|gateway| format!("http://{}", gateway.admin));
-    races::one_wins_each_round(&Client::new(), &bases, 10).await;
-    races::none_is_lost(&Client::new(), &bases).await;
+    contest::one_wins_each_round(&Client::new(), &bases, 10).await;
+    contest::none_is_lost(&Client::new(), &bases).await;
 }

@@ -9,6 +9,7 @@ use crate::{
         Admin,
         body::Body,
         form::{Form, Kind},
+        openapi as schema,
         refusal::Refusal,
     },
     eval::FlagIndex,
@@ -17,6 +18,15 @@ use crate::{
 
 /// Evaluates the flags of `flag_keys`, or all: `{key: {value, variation, reason}}`; `{"value": null, "error": …}` for
 /// those that do not exist.
+#[utoipa::path(
+    post, path = "/flags/evaluate", tag = "evaluation", security(("token" = ["client"])),
+    request_body(content = serde_json::Value, example = json!({ "context": { "user_id": "42" }, "flag_keys": ["new-checkout"] })),
+    responses(
+        (status = 200, description = "by key: value, variation and reason, or an error", body = serde_json::Value),
+        (status = 413, description = "larger than 1 MiB", body = schema::Refusal),
+        (status = 422, description = "the request is wrong, in each of these places", body = schema::Refusal),
+    )
+)]
 pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<Json<Map<String, Value>>, Refusal> {
     let mut form = Form::new(body.object()?);
     let context = form.required("context", Kind::Object);

@@ -15,6 +15,7 @@ use super::check_size;
 use crate::{
     admin::{
         Admin,
+        access::Caller,
         acknowledge::WaitFor,
         conditional::{Conditions, Tag},
         dry_run::{self, DryRun},
@@ -35,11 +36,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_m
 /// The flag that a request's path names. `/flags/evaluate` and `/flags/stale` name one as well, where they mean nothing
 /// else.
 #[derive(Debug)]
-pub(super) struct Key(pub(super) String);
+pub(in crate::admin) struct Key(pub(in crate::admin) String);
 
 /// What a request for a change says beside its body.
 #[derive(Debug)]
 pub(super) struct Ask {
+    pub(super) caller: Caller,
     pub(super) key: String,
     pub(super) conditions: Conditions,
     pub(super) dry_run: DryRun,
@@ -70,10 +72,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Ask {
-    type Rejection = Refusal;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Self::read(caller, parts, state).await.map_err(IntoResponse::into_response)
+    }
+}
+
+impl Ask {
+    async fn read<S: Send + Sync>(caller: Caller, parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         Ok(Self {
+            caller,
             key: Key::from_request_parts(parts, state).await?.0,
             conditions: Conditions::from_request_parts(parts, state).await?,
             dry_run: DryRun::from_request_parts(parts, state).await?,
@@ -117,7 +127,7 @@ impl Admin {
                 Plan::Remove => (None, String::new()),
             };
             let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Revision(stored.revision));
-            match self.write(&ask.key, document, expected).await {
+            match self.write(&ask.caller, &ask.key, document, expected).await {
                 Ok(written) => {
                     let (mut status, answer) = self.acknowledged(Some(&written.world), ask.wait, body).await;
                     if stored.is_none() && status == StatusCode::OK {

@@ -154,6 +154,27 @@ pub(super) fn replaced(
     checked(fields, stored, snapshot).map(Some)
 }
 
+/// An earlier version of a flag as the next one; `current` is what is there, if it can be read. `None`: nothing changes.
+pub(super) fn restored(
+    earlier: &FlagDocument,
+    current: Option<&FlagDocument>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Option<FlagDocument>, Refusal> {
+    let mut fields = earlier.fields().clone();
+    fields.shift_remove("updated_at");
+    fields.extend(current.and_then(|current| current.fields().get_key_value("updated_at")).map(owned));
+    if current.is_some_and(|current| *current.fields() == fields) {
+        return Ok(None);
+    }
+    fields.insert("updated_at".to_owned(), time(now));
+    checked(fields, current, snapshot).map(Some)
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
 /// The document of these fields, unless something is wrong with it that was not wrong before.
 fn checked(
     fields: Map<String, Value>,

@@ -11,6 +11,7 @@ use crate::{
         Admin,
         body::Body,
         form::{Form, Kind},
+        openapi as schema,
         refusal::Refusal,
     },
     clock,
@@ -26,6 +27,20 @@ pub(super) struct Asked {
 }
 
 /// Evaluates one flag: `{key, value, variation, reason, prerequisites_met, evaluation_details}`.
+#[utoipa::path(
+    post, path = "/flags/{key}/evaluate", tag = "evaluation", security(("token" = ["client"])),
+    params(
+        ("key" = String, Path, description = "the flag's key"),
+    ),
+    request_body(content = schema::EvaluateRequest, example = json!({ "user_id": "42", "attributes": { "plan": "pro" } })),
+    responses(
+        (status = 200, description = "what the flag gives this user", body = schema::Evaluation),
+        (status = 400, description = "the path cannot be read", body = schema::Refusal),
+        (status = 404, description = "no such flag", body = schema::Refusal),
+        (status = 413, description = "larger than 1 MiB", body = schema::Refusal),
+        (status = 422, description = "the request is wrong, in each of these places", body = schema::Refusal),
+    )
+)]
 pub(super) async fn evaluate(
     State(admin): State<Admin>,
     Path(key): Path<String>,

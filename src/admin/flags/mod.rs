@@ -10,39 +10,51 @@ mod get;
 mod list;
 mod patch;
 mod put;
+mod rollback;
+mod stale;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    middleware,
     response::Redirect,
-    routing::{get, post},
+    routing::{get, put},
 };
 use serde_json::{Map, Value};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Admin, refusal::Refusal};
+use super::{Admin, access::Caller, problem::as_problems, refusal::Refusal};
 use crate::{
     clock,
     model::{DocumentKey, FlagDocument, MAX_DOCUMENT_BYTES},
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
-/// Who writes, as long as there are no tokens.
-pub(super) const ANYONE: &str = "anonymous";
+pub(super) use change::Key;
+pub use stale::UsageWatch;
 
 /// How long a write waits until this gateway serves it.
 const SERVED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-pub(super) fn router() -> Router<Admin> {
-    let one = || get(get::get).put(put::put).patch(patch::patch).delete(delete::delete);
-    Router::new()
-        .route("/flags", post(create::create).get(list::list))
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    let changed = || put(put::put).patch(patch::patch).delete(delete::delete);
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(get::get, put::put, patch::patch, delete::delete))
+        .routes(routes!(bulk::evaluate))
+        .routes(routes!(evaluate::evaluate))
+        .routes(routes!(stale::stale))
+        // `evaluate` and `stale` may be flags' keys as well.
+        .route("/flags/evaluate", changed().get(get::get))
+        .route("/flags/stale", changed())
         .route("/flags/", get(async || Redirect::temporary("/flags")))
-        // `evaluate` may be a flag's key as well.
-        .route("/flags/evaluate", one().post(bulk::evaluate))
-        .route("/flags/{key}", one())
         .route("/flags/{key}/", get(without_slash))
-        .route("/flags/{key}/evaluate", post(evaluate::evaluate))
+        .merge(newer())
+}
+
+/// What answers errors as problems.
+fn newer() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(rollback::rollback)).layer(middleware::map_response(as_problems))
 }
 
 async fn without_slash(request: axum::extract::Request) -> Redirect {
@@ -65,13 +77,14 @@ impl Admin {
     /// Writes a flag, or removes it, and waits a moment until this gateway serves the change.
     async fn write(
         &self,
+        caller: &Caller,
         key: &str,
         document: Option<&FlagDocument>,
         expected: Expected,
     ) -> Result<Written, StoreError> {
         let text = document.map(|document| Arc::from(document.to_text()));
         let document = DocumentKey::flag(key);
-        let write = Write { document, text, expected, actor: ANYONE.to_owned(), at: clock::now(), fence: None };
+        let write = Write { document, text, expected, actor: caller.name.to_string(), at: clock::now(), fence: None };
         let written = self.documents()?.write(write).await?;
         if !self.sync.applied(&written.world, SERVED_WITHIN).await {
             log::warn!("admin: the change of {key:?} is stored but not yet served after {SERVED_WITHIN:?}");

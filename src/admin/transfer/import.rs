@@ -19,13 +19,14 @@ use super::{
 use crate::{
     admin::{
         Admin,
+        access::Caller,
         acknowledge::WaitFor,
         flags::{check_size, document},
         refusal::Refusal,
     },
     clock,
     import::{self, Format, Imported},
-    model::{DocumentKey, DocumentKind, FlagDocument, WorldRevision},
+    model::{DocumentKey, DocumentKind, FlagDocument, Role, WorldRevision},
     snapshot::{Snapshot, World},
     store::Stored,
 };
@@ -50,7 +51,7 @@ struct Asked {
     path = "/import",
     tag = "transfer",
     params(
-        ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other flags alone; `replace` deletes them", example = "merge"),
+        ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other flags alone; `replace` deletes them, which takes the role admin", example = "merge"),
         ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd` or `unleash`", example = "auto"),
         ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("wait" = Option<String>, Query, description = "`all`, or how many gateways the answer waits for"),
@@ -81,11 +82,16 @@ struct Asked {
 )]
 pub(super) async fn import(
     State(admin): State<Admin>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     wait: WaitFor,
     Definitions(source): Definitions,
 ) -> Result<Response, Problem> {
     let asked = asked(query.as_deref().unwrap_or_default())?;
+    if asked.replace && caller.role < Role::Admin {
+        let detail = format!("mode=replace deletes flags and needs the role {}", Role::Admin);
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let Imported { format, flags, report } = import::read(&source, asked.format).map_err(Problem::of_faults)?;
     if flags.len() > MOST_FLAGS {
         let detail = format!("{} flags; at most {MOST_FLAGS} can be imported at once", flags.len());
@@ -108,7 +114,7 @@ pub(super) async fn import(
     if asked.dry_run {
         return Ok(Json(told).into_response());
     }
-    let done = carry_out(&admin, &plan).await.map_err(|problem| problem.with("report", json!(report)))?;
+    let done = carry_out(&admin, &caller, &plan).await.map_err(|problem| problem.with("report", json!(report)))?;
     let revision = done.or_else(|| admin.cell.load().revision().cloned());
     Ok(admin.acknowledged(revision.as_ref(), wait, told).await.into_response())
 }

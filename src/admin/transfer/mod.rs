@@ -7,7 +7,7 @@ mod plan;
 mod problem;
 mod write;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::extract::DefaultBodyLimit;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Admin;
@@ -15,13 +15,8 @@ use super::Admin;
 /// The largest body of an import.
 const IMPORT_LIMIT: usize = 16 << 20;
 
-/// The routes with their descriptions.
-pub(super) fn described() -> OpenApiRouter<Admin> {
+pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(export::export))
         .merge(OpenApiRouter::new().routes(routes!(import::import)).layer(DefaultBodyLimit::max(IMPORT_LIMIT)))
-}
-
-pub(super) fn router() -> Router<Admin> {
-    described().split_for_parts().0
 }

@@ -10,7 +10,7 @@ use super::{
     problem::{Problem, status_of},
 };
 use crate::{
-    admin::{Admin, flags::ANYONE},
+    admin::{Admin, access::Caller},
     clock,
     model::{DocumentKey, WorldRevision},
     store::{StoreError, Write},
@@ -24,11 +24,15 @@ const SERVED_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A write failed. The problem says what was written before it and what was not.
-pub(super) async fn carry_out(admin: &Admin, plan: &[Entry]) -> Result<Option<WorldRevision>, Problem> {
+pub(super) async fn carry_out(
+    admin: &Admin,
+    caller: &Caller,
+    plan: &[Entry],
+) -> Result<Option<WorldRevision>, Problem> {
     let writes: Vec<&Entry> = plan.iter().filter(|entry| entry.action != Fate::Unchanged).collect();
     let mut last = None;
     for (done, entry) in writes.iter().enumerate() {
-        match write(admin, entry).await {
+        match write(admin, caller, entry).await {
             Ok(revision) => last = Some(revision),
             Err(error) => return Err(broken_off(&writes, done, error)),
         }
@@ -41,12 +45,12 @@ pub(super) async fn carry_out(admin: &Admin, plan: &[Entry]) -> Result<Option<Wo
     Ok(last)
 }
 
-async fn write(admin: &Admin, entry: &Entry) -> Result<WorldRevision, StoreError> {
+async fn write(admin: &Admin, caller: &Caller, entry: &Entry) -> Result<WorldRevision, StoreError> {
     let write = Write {
         document: DocumentKey::flag(entry.key.as_str()),
         text: entry.text.clone(),
         expected: entry.expected,
-        actor: ANYONE.to_owned(),
+        actor: caller.name.to_string(),
         at: clock::now(),
         fence: None,
     };

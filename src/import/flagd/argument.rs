@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// What an argument is, as far as it can be told before there is a context.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
+pub(super) enum Argument {
     Known(Value),
     /// An attribute, and what stands for it where it is absent.
     Attribute(String, Option<Value>),
@@ -14,7 +14,7 @@ pub(super) enum Operand {
     Computed,
 }
 
-impl Operand {
+impl Argument {
     pub(super) fn of(argument: &Value, flag: &str) -> Self {
         let Some(fields) = argument.as_object() else { return Self::Known(argument.clone()) };
         let Some(named) = fields.get("var") else { return Self::Computed };

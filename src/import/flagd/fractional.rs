@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    argument::Operand,
+    argument::Argument,
     logic::{Why, operation, own_name},
     targeting::Targeting,
 };
@@ -100,7 +100,7 @@ fn bucketing<'s>(targeting: &mut Targeting<'s, '_, '_>, by: &'s Value) -> Result
     let parts = match operation(by) {
         Some(("cat", Value::Array(parts))) => parts.as_slice(),
         _ => {
-            let Operand::Attribute(name, None) = Operand::of(by, flag) else {
+            let Argument::Attribute(name, None) = Argument::of(by, flag) else {
                 return Err("by what it draws has to be computed".to_owned());
             };
             return Ok(Bucketing { salt: String::new(), attribute: Some(name), alone: false });
@@ -108,10 +108,10 @@ fn bucketing<'s>(targeting: &mut Targeting<'s, '_, '_>, by: &'s Value) -> Result
     };
     let (mut salt, mut attribute) = (String::new(), None);
     for part in parts {
-        match (Operand::of(part, flag), &attribute) {
-            (Operand::Known(Value::String(text)), None) => salt += &text,
-            (Operand::Known(number @ Value::Number(_)), None) => salt += &number.to_string(),
-            (Operand::Attribute(name, None), None) => attribute = Some(own_name(&name).to_owned()),
+        match (Argument::of(part, flag), &attribute) {
+            (Argument::Known(Value::String(text)), None) => salt += &text,
+            (Argument::Known(number @ Value::Number(_)), None) => salt += &number.to_string(),
+            (Argument::Attribute(name, None), None) => attribute = Some(own_name(&name).to_owned()),
             _ => return Err("it draws by more than one property after a known text".to_owned()),
         }
     }

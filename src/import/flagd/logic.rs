@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::argument::{Operand, compare, is_truthy, number};
+use super::argument::{Argument, compare, is_truthy, number};
 use crate::import::build;
 
 /// How many operations a flag's targeting may consist of, references followed.
@@ -43,11 +43,11 @@ impl<'s> Logic<'s> {
         let Some((name, arguments)) = operation(expression) else { return constant(is_truthy(expression)) };
         let list = arguments.as_array().map_or(std::slice::from_ref(arguments), Vec::as_slice);
         match (name, list) {
-            ("var", _) => match Operand::of(expression, self.flag) {
-                Operand::Known(value) => constant(is_truthy(&value)),
-                Operand::Timestamp => constant(true),
-                Operand::Attribute(name, default) => Ok(or_absent(&name, default, truthy(&name), is_truthy)),
-                Operand::Computed => Err("the whole context has no truth here".to_owned()),
+            ("var", _) => match Argument::of(expression, self.flag) {
+                Argument::Known(value) => constant(is_truthy(&value)),
+                Argument::Timestamp => constant(true),
+                Argument::Attribute(name, default) => Ok(or_absent(&name, default, truthy(&name), is_truthy)),
+                Argument::Computed => Err("the whole context has no truth here".to_owned()),
             },
             ("!", [only]) => self.condition(only).map(build::not),
             ("!!", [only]) => self.condition(only),
@@ -92,17 +92,17 @@ impl<'s> Logic<'s> {
     fn comparison(&mut self, name: &str, left: &Value, right: &Value) -> Result<Value, Why> {
         let (left, right) = (self.resolved(left)?, self.resolved(right)?);
         let computed = || Err(format!("{name:?} is carried over between a property and a value only"));
-        match (Operand::of(left, self.flag), Operand::of(right, self.flag)) {
-            (Operand::Known(left), Operand::Known(right)) => match compare(name, &left, &right) {
+        match (Argument::of(left, self.flag), Argument::of(right, self.flag)) {
+            (Argument::Known(left), Argument::Known(right)) => match compare(name, &left, &right) {
                 Some(true) => Ok(build::always()),
                 Some(false) => Ok(build::never()),
                 None => computed(),
             },
-            (Operand::Attribute(attribute, default), Operand::Known(value)) => {
+            (Argument::Attribute(attribute, default), Argument::Known(value)) => {
                 let test = of_attribute(name, &attribute, &value)?;
                 Ok(or_absent(&attribute, default, test, |default| compare(name, default, &value).unwrap_or(false)))
             }
-            (Operand::Known(value), Operand::Attribute(attribute, default)) => {
+            (Argument::Known(value), Argument::Attribute(attribute, default)) => {
                 let test = match mirrored(name) {
                     Some(mirrored) => of_attribute(mirrored, &attribute, &value)?,
                     // A text within the property, or a member of it.
@@ -111,19 +111,19 @@ impl<'s> Logic<'s> {
                 };
                 Ok(or_absent(&attribute, default, test, |default| compare(name, &value, default).unwrap_or(false)))
             }
-            (Operand::Timestamp, Operand::Known(value)) => of_time(name, &value),
-            (Operand::Known(value), Operand::Timestamp) => of_time(mirrored(name).unwrap_or(name), &value),
+            (Argument::Timestamp, Argument::Known(value)) => of_time(name, &value),
+            (Argument::Known(value), Argument::Timestamp) => of_time(mirrored(name).unwrap_or(name), &value),
             _ => computed(),
         }
     }
 
     fn version(&mut self, left: &Value, range: &str, right: &Value) -> Result<Value, Why> {
-        let (attribute, version, range) = match (Operand::of(left, self.flag), Operand::of(right, self.flag)) {
-            (Operand::Attribute(name, None), Operand::Known(version)) => (name, version, range),
-            (Operand::Known(version), Operand::Attribute(name, None)) if matches!(range, "=" | "!=" | "~" | "^") => {
+        let (attribute, version, range) = match (Argument::of(left, self.flag), Argument::of(right, self.flag)) {
+            (Argument::Attribute(name, None), Argument::Known(version)) => (name, version, range),
+            (Argument::Known(version), Argument::Attribute(name, None)) if matches!(range, "=" | "!=" | "~" | "^") => {
                 (name, version, range)
             }
-            (Operand::Known(version), Operand::Attribute(name, None)) => {
+            (Argument::Known(version), Argument::Attribute(name, None)) => {
                 (name, version, mirrored(range).unwrap_or(range))
             }
             _ => return Err("\"sem_ver\" is carried over between a property and a version only".to_owned()),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    argument::Operand,
+    argument::Argument,
     fractional,
     logic::{Logic, Why, operation},
 };
@@ -103,7 +103,7 @@ impl<'s, 'n, 'r> Targeting<'s, 'n, 'r> {
 
     /// The name of the variant is a property of the context.
     fn named_by(&mut self, expression: &Value, condition: &Value) -> Result<(), Why> {
-        let Operand::Attribute(attribute, None) = Operand::of(expression, self.logic.flag) else {
+        let Argument::Attribute(attribute, None) = Argument::of(expression, self.logic.flag) else {
             return Err("which variant it names has to be computed".to_owned());
         };
         let names: Vec<String> = self.variants.keys().cloned().collect();

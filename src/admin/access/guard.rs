@@ -1,0 +1,130 @@
+//! Lets a request in, or says why not.
+
+use std::{any::Any, net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use governor::clock::{Clock as _, DefaultClock};
+
+use super::{Access, Caller, Rules, Shown, rules::Rule, session, shown};
+use crate::{
+    admin::{problem, refusal::Refusal},
+    model::Role,
+};
+
+/// Lets those in who may, and enters who calls.
+pub(in crate::admin) async fn guard(
+    State((access, rules)): State<(Access, Arc<Rules>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Err(refusal) = check_origin(&access, &request) {
+        return *refusal;
+    }
+    // What is no route is answered with 404, and with 405 what a route does not do: neither tells or does anything.
+    let Some(rule) = rule(&rules, &request) else { return next.run(request).await };
+    match admit(&access, rule, &request) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+/// The answer in place of a handler that panicked.
+pub(in crate::admin) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    log::error!("admin: a handler panicked: {message}");
+    Refusal::Status(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()).into_response()
+}
+
+/// Refuses pages of other web sites that are not listed. Without tokens, also requests that were not addressed to this
+/// machine, as those of a page that rebinds its name to loopback.
+fn check_origin(access: &Access, request: &Request) -> Result<(), Box<Response>> {
+    let host = text(request, header::HOST).and_then(|host| host.parse::<Authority>().ok());
+    if access.is_open() && !host.as_ref().is_some_and(is_loopback) {
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "without tokens the admin listener answers requests to localhost only; check the Host header",
+        );
+    }
+    let Some(origin) = text(request, header::ORIGIN) else { return Ok(()) };
+    let authority = origin.parse::<Uri>().ok().and_then(|origin| origin.into_parts().authority);
+    if authority == host || access.cors_origins().iter().any(|listed| listed == origin) {
+        return Ok(());
+    }
+    refuse(
+        StatusCode::FORBIDDEN,
+        "requests of other origins are not answered; `admin.cors_origins` lists those that are",
+    )
+}
+
+/// What the route asks for; none: there is no such route, or it does not know the method.
+fn rule(rules: &Rules, request: &Request) -> Option<Rule> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    rules.of(method, path.as_str())
+}
+
+/// Who calls, if they may what the route does.
+fn admit(access: &Access, rule: Rule, request: &Request) -> Result<Caller, Box<Response>> {
+    let needed = match rule {
+        Rule::Public => return Ok(Caller { name: "anonymous".into(), role: Role::Client }),
+        Rule::Metrics if access.0.public_metrics => return Ok(Caller { name: "anonymous".into(), role: Role::Client }),
+        Rule::Metrics => Role::Viewer,
+        Rule::Role(role) => role,
+    };
+    if access.is_open() {
+        return Ok(Caller { name: "anonymous".into(), role: Role::Admin });
+    }
+    let (token, how) = match (shown(request.headers()), session::of(request.headers())) {
+        (Some(shown), _) => (access.token(shown), Shown::Token),
+        (None, Some(session)) => (access.session(session), Shown::Session),
+        (None, None) => (None, Shown::Token),
+    };
+    let Some(token) = token else { return Err(Box::new(unknown())) };
+    if token.caller.role < needed {
+        let detail =
+            format!("this needs the role {needed}; {:?} has the role {}", token.caller.name, token.caller.role);
+        return refuse(StatusCode::FORBIDDEN, &detail);
+    }
+    if how == Shown::Session && !request.method().is_safe() {
+        session::check_csrf(access, token, request.headers())?;
+    }
+    if let Some(wait) = token.limiter.as_ref().and_then(|limiter| limiter.check().err()) {
+        return Err(Box::new(too_many(wait.wait_time_from(DefaultClock::default().now()).as_secs() + 1)));
+    }
+    Ok(token.caller.clone())
+}
+
+fn unknown() -> Response {
+    let detail = "show a token that holds: `Authorization: Bearer …` or `X-API-Key: …`; `flaggate token new` makes one";
+    let mut refusal = problem(StatusCode::UNAUTHORIZED, detail);
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refusal
+}
+
+fn too_many(seconds: u64) -> Response {
+    let mut refusal = problem(StatusCode::TOO_MANY_REQUESTS, "this token asks more than it may; try again later");
+    refusal.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    refusal
+}
+
+pub(super) fn refuse<T>(status: StatusCode, detail: &str) -> Result<T, Box<Response>> {
+    Err(Box::new(problem(status, detail)))
+}
+
+fn text(request: &Request, name: HeaderName) -> Option<&str> {
+    request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+fn is_loopback(authority: &Authority) -> bool {
+    let host = authority.host().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

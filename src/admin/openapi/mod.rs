@@ -1,0 +1,143 @@
+//! `/openapi.json`: what the annotations of the handlers say, with what they all have in common; and `/docs`, which shows
+//! it.
+
+mod viewer;
+
+use std::borrow::Cow;
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+use utoipa::{
+    OpenApi, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::Object},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Admin, access::SCHEME};
+
+pub(super) use viewer::router as viewer;
+
+/// The schemas of bodies.
+const SCHEMAS: &str = include_str!("schemas.json");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "flaggate",
+        description = "The flag service of a flaggate gateway. A token goes into `Authorization: Bearer …` or `X-API-Key`. \
+                       Roles: client < viewer < operator < editor < admin; each may what the ones before it may.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "flags", description = "Flags as documents."),
+        (name = "evaluation", description = "What a flag gives a user."),
+        (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
+        (name = "live", description = "Changes as they happen."),
+        (name = "history", description = "What was, and who changed it."),
+        (name = "transfer", description = "Taking flags out and in."),
+        (name = "access", description = "Who calls."),
+        (name = "gateways", description = "The gateways that share the store."),
+        (name = "health", description = "How this gateway is."),
+    )
+)]
+struct Api;
+
+/// Names a schema of `schemas.json` in an annotation.
+macro_rules! schemas {
+    ($($name:ident),*) => {
+        $(
+            #[doc = concat!("The schema `", stringify!($name), "`.")]
+            #[derive(Debug)]
+            pub(super) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    Object::new().into()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    stringify!($name).into()
+                }
+            }
+        )*
+    };
+}
+
+schemas!(Flag, NewFlag, Written, Evaluation, EvaluateRequest, Refusal, Problem);
+
+/// A router that collects annotations.
+pub(super) fn collecting() -> OpenApiRouter<Admin> {
+    OpenApiRouter::with_openapi(Api::openapi()).routes(routes!(openapi))
+}
+
+/// The document as it is served.
+#[derive(Clone, Debug)]
+pub(super) struct Served(Bytes);
+
+impl Served {
+    pub(super) fn new(document: &Value) -> Self {
+        Self(document.to_string().into())
+    }
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "health", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Value))
+)]
+async fn openapi(Extension(Served(document)): Extension<Served>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(document)).into_response()
+}
+
+/// What the annotations say, with schemas, ways to show who one is, and the answers that any route can give.
+pub(super) fn finish(collected: &utoipa::openapi::OpenApi) -> Value {
+    let mut document = serde_json::to_value(collected).unwrap_or_default();
+    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    if let (Some(all), Value::Object(schemas)) = (document["components"]["schemas"].as_object_mut(), schemas) {
+        all.extend(schemas);
+    }
+    document["components"]["securitySchemes"] = json!({
+        SCHEME: { "type": "http", "scheme": "bearer", "description": "the roles that a route needs are its scopes" },
+        "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+        "session": { "type": "apiKey", "in": "cookie", "name": "flaggate_session" },
+    });
+    let paths = document["paths"].as_object_mut();
+    for operation in
+        paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut).flat_map(Map::values_mut)
+    {
+        complete(operation);
+    }
+    document
+}
+
+/// Adds what every operation has.
+fn complete(operation: &mut Value) {
+    let scopes = operation["security"][0][SCHEME].clone();
+    let problem = |description: &str| {
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
+    };
+    let mut common = vec![
+        ("403", problem("the role does not suffice, or the request comes from a page of another site")),
+        ("408", problem("the request was not answered in time")),
+    ];
+    if let (true, Some(alternatives)) = (scopes.is_array(), operation["security"].as_array_mut()) {
+        alternatives.extend(["key", "session"].map(|scheme| json!({ scheme: scopes })));
+        common.push(("401", problem("no token that holds")));
+        common.push(("429", problem("the token asks more than it may; `Retry-After` says for how long")));
+        common.push(("503", problem("the store is down or was refused, or the gateway is stopping")));
+    }
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        for (status, response) in common {
+            responses.entry(status).or_insert(response);
+        }
+        responses.sort_keys();
+    }
+}

@@ -1,0 +1,17 @@
+//! What happened to documents: the audit log, and the history of one flag.
+
+mod audit;
+mod entry;
+mod history;
+
+use axum::middleware;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Admin, problem::as_problems};
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(audit::audit))
+        .routes(routes!(history::history))
+        .layer(middleware::map_response(as_problems))
+}
