@@ -1,6 +1,6 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `eval`, `snapshot`) knows no runtime, socket, file or clock. The shells around it
+//! The pure core (`model`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
 //! (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
 //! run downwards only:
 //!
@@ -9,6 +9,7 @@
 //! ```
 //!
 //! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` writes through the store only.
+//! `import` turns definitions of other systems into documents, for `admin`.
 //! `telemetry` is used by the shells and uses `model` alone. `tests/tidy.rs` checks all of this.
 
 pub mod admin;
@@ -20,6 +21,7 @@ pub mod demo;
 pub mod drain;
 pub mod eval;
 pub mod gateway;
+pub mod import;
 pub mod model;
 pub mod profiles;
 pub mod snapshot;

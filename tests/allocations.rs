@@ -26,13 +26,23 @@ fn evaluation_allocates_nothing() {
             {"attribute": "since", "operator": "before", "value": "2020-01-01T00:00:00Z"},
             {"conditions": {"all": [{"attribute": "age", "operator": "gte", "value": "90"}]}, "percentage": 5},
         ]}),
+        json!({"key": "drawn", "prerequisites": [{"key": "base", "value": false, "negate": true}], "targeting_enabled": true,
+        "variants": {"a": "A", "b": "B"}, "targeting_rules": [
+            {"attribute": "company.plan", "operator": "equals", "value": "none", "otherwise": false},
+            {"attribute": "now", "operator": "after", "value": "2030-01-01T00:00:00Z"},
+            {"conditions": {"all": [{"bucket": {"hash": "fnv1a_v1", "salt": "__ns", "from": 99.9, "to": 100}}]}},
+            {"attribute": "absent", "operator": "not_in", "value": ["x"], "otherwise": true, "percentage": 1, "hash": "murmur3",
+             "bucket_by": ["session", "user_id", "random"]},
+            {"conditions": {"all": []}, "split": {"hash": "murmur3", "salt": "s", "bucket_by": ["none", "random"],
+             "shares": [{"variant": "a", "weight": 33}, {"weight": 1}, {"variant": "b", "weight": 66}]}},
+        ]}),
     ];
     let documents =
         flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
     let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
     let attributes: Map<String, Value> =
         json!({"country": "DE", "age": 30, "ratio": 1.5, "version": "1.2.3", "address": "192.0.2.1",
-        "since": "2024-01-01T00:00:00Z"})
+        "since": "2024-01-01T00:00:00Z", "company": {"plan": "pro"}})
         .as_object()
         .unwrap()
         .clone();
@@ -44,10 +54,12 @@ fn evaluation_allocates_nothing() {
             found.count();
         }
     };
+    evaluate("drawn");
     evaluate("flag"); // the regex engine takes its scratch space once for each thread
     let profiler = dhat::Profiler::builder().testing().build();
     let before = dhat::HeapStats::get().total_blocks;
     evaluate("flag");
+    evaluate("drawn");
     assert_eq!(dhat::HeapStats::get().total_blocks - before, 0);
     drop(profiler);
 }

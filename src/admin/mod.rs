@@ -18,6 +18,7 @@ mod paging;
 mod problem;
 mod refusal;
 mod trail;
+mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -101,6 +102,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(transfer::router())
         .merge(trail::router())
         .merge(explain::router())
         .merge(live::router())

@@ -92,6 +92,15 @@ impl Issue {
         Self::of_body("field required", "value_error.missing")
     }
 
+    /// The place as a JSON pointer into the body, and what is wrong there.
+    pub(super) fn place(&self) -> (String, &str) {
+        let steps = self.loc.iter().skip(1).map(|step| match step.as_str() {
+            Some(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            None => format!("/{step}"),
+        });
+        (steps.collect(), &self.msg)
+    }
+
     fn of_fault(fault: Fault) -> Self {
         let steps = fault.pointer.split('/').skip(1).map(|step| match step.parse::<u64>() {
             Ok(position) => position.into(),

@@ -1,13 +1,17 @@
 //! The command line.
 
 mod check;
+mod definitions;
 mod eval;
 mod failure;
 mod flags;
+mod located;
+mod plan;
 mod remote;
 mod status;
 mod table;
 mod token;
+mod transfer;
 mod vectors;
 
 use std::{
@@ -79,6 +83,12 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Write all flags of a gateway's store out.
+    Export(transfer::Export),
+    /// Create and update flags from a file of flaggate, flagd or Unleash definitions.
+    Import(transfer::Import),
+    /// Make the store's flags those of a folder of files: shows the plan, then does it.
+    Apply(transfer::Apply),
     /// Make tokens for the admin API.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -121,6 +131,9 @@ pub fn main() -> ExitCode {
         Command::Flags(flags) => flags.run(),
         Command::Completions { shell } => completions(shell),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
+        Command::Apply(apply) => apply.run(),
         Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => {

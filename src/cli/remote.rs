@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use reqwest::{
-    Client, Method, StatusCode,
-    header::{HeaderMap, HeaderName},
+    Client, Method, RequestBuilder, StatusCode,
+    header::{self, HeaderMap, HeaderName},
 };
 use serde_json::Value;
 
@@ -41,6 +41,9 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
+/// A body: its content type and its text.
+pub(super) type Body = (&'static str, String);
+
 impl Remote {
     /// The JSON that a request is answered with.
     pub(super) fn ask(&self, method: &Method, path: &str) -> Result<Value> {
@@ -65,27 +68,45 @@ impl Remote {
         Ok((!token.is_empty()).then(|| token.to_owned()))
     }
 
-    async fn exchanged(&self, request: &Request<'_>) -> Result<Answer> {
-        let url = format!("{}{}", self.admin.trim_end_matches('/'), request.path);
-        let mut sent = Client::new().request(request.method.clone(), &url);
-        let token = self.token()?;
-        if let Some(token) = &token {
-            sent = sent.bearer_auth(token);
+    /// The status and the text that a request is answered with, whatever the status.
+    pub(super) fn send(&self, method: &Method, path: &str, body: Option<Body>) -> Result<(StatusCode, String)> {
+        let mut request = Client::new().request(method.clone(), self.url(path));
+        if let Some((kind, text)) = body {
+            request = request.header(header::CONTENT_TYPE, kind).body(text);
         }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (status, _, text) = runtime.block_on(self.sent(request))?;
+        Ok((status, text))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.admin.trim_end_matches('/'))
+    }
+
+    async fn sent(&self, mut request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
+        if let Some(token) = self.token()? {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let text = answer.text().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        Ok((status, headers, text))
+    }
+
+    async fn exchanged(&self, request: &Request<'_>) -> Result<Answer> {
+        let mut sent = Client::new().request(request.method.clone(), self.url(&request.path));
         for (name, value) in request.headers {
             sent = sent.header(name, value);
         }
         if let Some(body) = &request.body {
             sent = sent.json(body);
         }
-        let answer = sent.send().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let text = answer.text().await.map_err(|error| Failure::unreachable(&self.admin, &error))?;
+        let (status, headers, text) = self.sent(sent).await?;
         if status.is_success() {
             return Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() });
         }
         let failure = Failure::refused(request, status, &text);
-        Err(match (status, token) {
+        Err(match (status, self.token()?) {
             (StatusCode::UNAUTHORIZED, None) => {
                 failure.hinting("no token was shown: set FLAGGATE_TOKEN or give --token-file")
             }

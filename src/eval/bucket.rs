@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use md5::{Digest, Md5};
+use serde_json::Value;
 use sha1::Sha1;
 
 /// One more than the highest bucket: all users.
@@ -24,25 +25,69 @@ pub enum Hash {
     Sha1,
     /// GrowthBook (hash version 2): `fnv1a_32(str(fnv1a_32("{salt}{unit}"))) mod 10000`.
     Fnv1a,
+    /// GrowthBook (hash version 1): `fnv1a_32("{unit}{salt}") mod 1000`.
+    Fnv1aV1,
+    /// flagd: `murmur3_32("{salt}{unit}") * parts / 2^32`. The salt there is the flag's key.
+    Murmur3Flagd,
 }
 
 impl Hash {
     /// Every hash, by the name that documents use.
-    pub(crate) const NAMED: [(&str, Self); 4] =
-        [("md5", Self::Md5), ("murmur3", Self::Murmur3), ("sha1", Self::Sha1), ("fnv1a", Self::Fnv1a)];
+    pub(crate) const NAMED: [(&str, Self); 6] = [
+        ("md5", Self::Md5),
+        ("murmur3", Self::Murmur3),
+        ("sha1", Self::Sha1),
+        ("fnv1a", Self::Fnv1a),
+        ("fnv1a_v1", Self::Fnv1aV1),
+        ("murmur3_flagd", Self::Murmur3Flagd),
+    ];
+
+    /// The hash of that name.
+    pub(crate) fn of_json(value: &Value) -> Option<Self> {
+        Self::NAMED.iter().find(|(name, _)| value == *name).map(|(_, hash)| *hash)
+    }
+
+    /// What a document may say, for messages.
+    pub(crate) fn names() -> String {
+        let names: Vec<&str> = Self::NAMED.iter().map(|(name, _)| *name).collect();
+        format!("one of {}", names.join(", "))
+    }
 
     /// The bucket of `unit` (a user id, mostly) for a percentage.
     #[must_use]
     pub fn bucket(self, salt: &str, unit: &str) -> u16 {
         match self {
             Self::Md5 => md5_bucket(salt, unit),
-            Self::Murmur3 => narrow(u64::from(murmur3(salt, unit, 0) % 100) * 100),
+            Self::Murmur3 => narrow(u64::from(murmur3(salt, ":", unit, 0) % 100) * 100),
             Self::Sha1 => sha1_bucket(salt, unit),
+            Self::Fnv1a | Self::Fnv1aV1 | Self::Murmur3Flagd => {
+                narrow(u64::from(self.part(salt, unit, BUCKETS.into())))
+            }
+        }
+    }
+
+    /// In which of `parts` equal parts `unit` falls, for a split that draws by itself. Below `parts`, which is not 0.
+    #[must_use]
+    pub(crate) fn part(self, salt: &str, unit: &str, parts: u32) -> u32 {
+        // The hash is one of `of`.
+        let scaled = |hash: u32, of: u64| {
+            u32::try_from(u64::from(hash) * u64::from(parts) / of).unwrap_or(u32::MAX).min(parts.saturating_sub(1))
+        };
+        match self {
+            Self::Md5 => {
+                let part = u128::from_be_bytes(md5_digest(salt, unit)) % u128::from(parts.max(1));
+                u32::try_from(part).unwrap_or_default()
+            }
+            Self::Murmur3 => murmur3(salt, ":", unit, UNLEASH_VARIANT_SEED) % parts.max(1),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the number of parts")]
+            Self::Sha1 => ((sha1_fraction(salt, unit) * f64::from(parts)) as u32).min(parts.saturating_sub(1)),
             Self::Fnv1a => {
                 let first = fnv1a(salt.bytes().chain(unit.bytes()));
                 let mut digits = [0; 10];
-                narrow(u64::from(fnv1a(decimal(first, &mut digits).iter().copied()) % u32::from(BUCKETS)))
+                scaled(fnv1a(decimal(first, &mut digits).iter().copied()) % 10_000, 10_000)
             }
+            Self::Fnv1aV1 => scaled(fnv1a(unit.bytes().chain(salt.bytes())) % 1_000, 1_000),
+            Self::Murmur3Flagd => scaled(murmur3(salt, "", unit, 0), 1 << 32),
         }
     }
 
@@ -50,8 +95,8 @@ impl Hash {
     #[must_use]
     pub(crate) fn variant_bucket(self, salt: &str, unit: &str) -> Option<u16> {
         match self {
-            Self::Murmur3 => Some(narrow(u64::from(murmur3(salt, unit, UNLEASH_VARIANT_SEED) % 1000) * 10)),
-            Self::Md5 | Self::Sha1 | Self::Fnv1a => None,
+            Self::Murmur3 => Some(narrow(u64::from(self.part(salt, unit, 1_000)) * 10)),
+            Self::Md5 | Self::Sha1 | Self::Fnv1a | Self::Fnv1aV1 | Self::Murmur3Flagd => None,
         }
     }
 }
@@ -92,11 +137,15 @@ pub(crate) fn share<T: Copy>(shares: &[Share<T>], coverage: u16, bucket: u16) ->
 }
 
 fn md5_bucket(salt: &str, unit: &str) -> u16 {
+    bucket_of_digest(md5_digest(salt, unit))
+}
+
+fn md5_digest(salt: &str, unit: &str) -> [u8; 16] {
     let mut hasher = Md5::new();
     hasher.update(salt.as_bytes());
     hasher.update(b":");
     hasher.update(unit.as_bytes());
-    bucket_of_digest(hasher.finalize().into())
+    hasher.finalize().into()
 }
 
 /// All 128 bits, big-endian, modulo 10 000.
@@ -109,6 +158,12 @@ pub(super) fn bucket_of_digest(digest: [u8; 16]) -> u16 {
 }
 
 fn sha1_bucket(salt: &str, unit: &str) -> u16 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000")]
+    let bucket = (sha1_fraction(salt, unit) * f64::from(BUCKETS)) as u16;
+    bucket.min(BUCKETS - 1)
+}
+
+fn sha1_fraction(salt: &str, unit: &str) -> f64 {
     let mut hasher = Sha1::new();
     hasher.update(salt.as_bytes());
     hasher.update(b".");
@@ -119,13 +174,11 @@ fn sha1_bucket(salt: &str, unit: &str) -> u16 {
     let fifteen_digits = u64::from_be_bytes(first) >> 4;
     #[expect(clippy::cast_precision_loss, reason = "LaunchDarkly divides in double precision too")]
     let fraction = fifteen_digits as f64 / 0x0FFF_FFFF_FFFF_FFFF_u64 as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000")]
-    let bucket = (fraction * f64::from(BUCKETS)) as u16;
-    bucket.min(BUCKETS - 1)
+    fraction
 }
 
-fn murmur3(salt: &str, unit: &str, seed: u32) -> u32 {
-    let mut input = salt.as_bytes().chain(&b":"[..]).chain(unit.as_bytes());
+fn murmur3(salt: &str, between: &str, unit: &str, seed: u32) -> u32 {
+    let mut input = salt.as_bytes().chain(between.as_bytes()).chain(unit.as_bytes());
     murmur3::murmur3_32(&mut input, seed).expect("reading from memory cannot fail")
 }
 

@@ -6,7 +6,7 @@ use ahash::AHashMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    bucket::{BUCKETS, Hash, Share, threshold},
+    bucket::{Hash, threshold},
     condition,
     fields::{FLAG_FIELDS, RULE_FIELDS, RULE_NOTES, Reader, STAGE_FIELDS, escape},
     flag::{
@@ -15,6 +15,8 @@ use super::{
     },
     json::{equal, is_truthy},
     operator::parse_time,
+    split,
+    unit::Unit,
 };
 use crate::model::{Detail, Effect, Fault};
 
@@ -50,11 +52,11 @@ pub fn compile(
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
-struct Compiler<'d> {
+pub(super) struct Compiler<'d> {
     read: Reader<'d>,
     key: &'d Arc<str>,
     outcomes: Vec<Outcome>,
-    variants: &'d Map<String, Value>,
+    pub(super) variants: &'d Map<String, Value>,
     earlier: Option<&'d CompiledFlag>,
 }
 
@@ -113,23 +115,20 @@ impl<'d> Compiler<'d> {
     fn prerequisites(&mut self, find: &dyn Fn(&str) -> Option<FlagIndex>) -> Box<[Prerequisite]> {
         let entries = self.read.array("prerequisites");
         let compiled = entries.iter().enumerate().map(|(position, entry)| match prerequisite(entry) {
-            Ok((key, wants)) => Prerequisite { flag: find(key), key: key.into(), wants },
+            Ok((key, wants, negated)) => Prerequisite { flag: find(key), key: key.into(), wants, negated },
             Err(message) => {
                 self.read.fault(Effect::Inert, format!("/prerequisites/{position}"), message);
-                Prerequisite { key: Box::default(), flag: None, wants: Wants::Truthy }
+                Prerequisite { key: Box::default(), flag: None, wants: Wants::Truthy, negated: false }
             }
         });
         compiled.collect()
     }
 
     fn bucketing(&mut self) -> Bucketing {
-        let by = self.read.text("bucket_by", Effect::Quarantined).filter(|by| *by != "user_id").map(Into::into);
+        let wanted = "the name of an attribute, or several";
+        let by = self.read.typed("bucket_by", Effect::Quarantined, wanted, Unit::compile).unwrap_or_default();
         let salt = self.read.text("salt", Effect::Quarantined).map_or_else(|| Arc::clone(self.key), Arc::from);
-        let known = |value: &Value| Hash::NAMED.iter().find(|(name, _)| value == *name).map(|(_, hash)| *hash);
-        let hash = self
-            .read
-            .typed("hash", Effect::Quarantined, "one of md5, murmur3, sha1 and fnv1a", known)
-            .unwrap_or_default();
+        let hash = self.read.typed("hash", Effect::Quarantined, &Hash::names(), Hash::of_json).unwrap_or_default();
         Bucketing { hash, salt, by }
     }
 
@@ -189,19 +188,13 @@ impl<'d> Compiler<'d> {
         let condition = condition::compile(fields)?;
         let mut read = Reader::new(fields);
         let percentage = read.percentage("percentage", Effect::Inert, 100.0);
-        let by = read.text("bucket_by", Effect::Inert).map(Into::into);
-        let salt = read.text("salt", Effect::Inert).map(Arc::from);
         if let Some(Fault { pointer, message, .. }) = read.faults.pop() {
             return Err((pointer, message));
         }
-        let bucketing = Bucketing {
-            hash: bucketing.hash,
-            salt: salt.unwrap_or_else(|| Arc::clone(&bucketing.salt)),
-            by: by.or_else(|| bucketing.by.clone()),
-        };
+        let bucketing = split::bucketing(fields, bucketing)?;
         let serve = match fields.get("split").filter(|split| !split.is_null()) {
             Some(split) => {
-                Serve::Split(self.split(split).map_err(|(below, message)| (format!("/split{below}"), message))?)
+                self.split(split, &bucketing).map_err(|(below, message)| (format!("/split{below}"), message))?
             }
             None => Serve::One(self.rule_outcome(at, position, fields)),
         };
@@ -231,7 +224,7 @@ impl<'d> Compiler<'d> {
 
     fn rollout(&mut self, bucketing: Bucketing) -> Option<Rollout> {
         let enabled = self.read.boolean("rollout_enabled", false);
-        let split = self.read.get("split").map(|split| self.split(split));
+        let split = self.read.get("split").map(|split| self.split(split, &bucketing));
         let whole = if split.is_some() { 100.0 } else { 0.0 };
         let percentage = self.read.percentage("rollout_percentage", Effect::Quarantined, whole);
         // Stages replace the percentage, even when none of them is active.
@@ -239,7 +232,7 @@ impl<'d> Compiler<'d> {
             if self.read.get("rollout_stages").is_none_or(|stages| stages == &json!([])) { percentage } else { 0.0 };
         let stages = self.stages();
         let serve = match split {
-            Some(Ok(shares)) => Serve::Split(shares),
+            Some(Ok(serve)) => serve,
             Some(Err((below, message))) => {
                 self.read.fault(Effect::Inert, format!("/split{below}"), message);
                 Serve::One(None)
@@ -292,32 +285,6 @@ impl<'d> Compiler<'d> {
         Ok(Stage { position, threshold: threshold(percentage), outcome, start, end })
     }
 
-    /// `[{variant, weight}, …]`, weights in basis points that sum to 10 000.
-    fn split(&mut self, split: &'d Value) -> Result<Box<[Share<OutcomeIndex>]>, (String, String)> {
-        let shape = |at: String| (at, "expected an array of {variant, weight}".to_owned());
-        let entries = split.as_array().ok_or_else(|| shape(String::new()))?;
-        let mut shares = Vec::with_capacity(entries.len());
-        let mut sum: u64 = 0;
-        for (position, entry) in entries.iter().enumerate() {
-            let at = format!("/{position}");
-            let fields = entry.as_object().filter(|fields| fields.len() == 2).ok_or_else(|| shape(at.clone()))?;
-            let name = fields.get("variant").and_then(Value::as_str).ok_or_else(|| shape(at.clone()))?;
-            let weight = fields.get("weight").and_then(Value::as_u64).ok_or_else(|| {
-                (format!("{at}/weight"), "expected a whole number of basis points, 0 to 10000".to_owned())
-            })?;
-            let value = self.variants.get(name).filter(|value| !value.is_null());
-            let value = value.ok_or_else(|| (format!("{at}/variant"), format!("unknown variant {name:?}")))?;
-            let what = self.named(value.clone(), name);
-            let start = u16::try_from(sum).unwrap_or(BUCKETS);
-            sum = sum.saturating_add(weight);
-            shares.push(Share { start, weight: u16::try_from(weight).unwrap_or(BUCKETS), what });
-        }
-        if sum != u64::from(BUCKETS) {
-            return Err((String::new(), format!("the weights sum to {sum}; basis points must sum to {BUCKETS}")));
-        }
-        Ok(shares.into())
-    }
-
     fn unknown_variant(&mut self, at: &str, name: &str) {
         let known: Vec<&str> = self.variants.keys().map(String::as_str).collect();
         let known =
@@ -338,7 +305,7 @@ impl<'d> Compiler<'d> {
         self.named(value, &variation)
     }
 
-    fn named(&mut self, value: Value, variation: &str) -> OutcomeIndex {
+    pub(super) fn named(&mut self, value: Value, variation: &str) -> OutcomeIndex {
         let same = |outcome: &Outcome| &*outcome.variation == variation && outcome.value == value;
         let position = self.outcomes.iter().position(same).unwrap_or_else(|| {
             let tally = self.tally(variation);
@@ -372,17 +339,22 @@ impl<'d> Compiler<'d> {
 
 /// The key of a prerequisite, if it can be read.
 pub(crate) fn prerequisite_key(entry: &Value) -> Option<&str> {
-    prerequisite(entry).ok().map(|(key, _)| key)
+    prerequisite(entry).ok().map(|(key, _, _)| key)
 }
 
-/// `key`, `{key}`, `{key, variations: [...]}` or `{key, value}`.
-fn prerequisite(entry: &Value) -> Result<(&str, Wants), String> {
+/// `key`, `{key}`, `{key, variations: [...]}` or `{key, value}`, each object with `negate` besides.
+fn prerequisite(entry: &Value) -> Result<(&str, Wants, bool), String> {
     let wrong = || "expected a flag key, {key, variations: [...]} or {key, value}".to_owned();
     match entry {
-        Value::String(key) => Ok((key, Wants::Truthy)),
+        Value::String(key) => Ok((key, Wants::Truthy, false)),
         Value::Object(fields) => {
             let key = fields.get("key").and_then(Value::as_str).ok_or_else(wrong)?;
-            let wants = match (fields.get("variations"), fields.get("value"), fields.len()) {
+            let negated = match fields.get("negate") {
+                None => None,
+                Some(negate) => Some(negate.as_bool().ok_or_else(wrong)?),
+            };
+            let others = fields.len() - usize::from(negated.is_some());
+            let wants = match (fields.get("variations"), fields.get("value"), others) {
                 (None, None, 1) => Wants::Truthy,
                 (Some(Value::Array(names)), None, 2) if names.iter().all(Value::is_string) => {
                     Wants::Variations(names.iter().filter_map(Value::as_str).map(Into::into).collect())
@@ -390,7 +362,7 @@ fn prerequisite(entry: &Value) -> Result<(&str, Wants), String> {
                 (None, Some(value), 2) => Wants::Value(value.clone()),
                 _ => return Err(wrong()),
             };
-            Ok((key, wants))
+            Ok((key, wants, negated.unwrap_or(false)))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(wrong()),
     }

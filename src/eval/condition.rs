@@ -3,7 +3,13 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::operator::{Named, Operator};
+use super::{
+    bucket::threshold,
+    flag::Bucketing,
+    json::number_of,
+    operator::{Named, Operator},
+    split,
+};
 use crate::model::{Attribute, Context};
 
 /// How deep groups may nest.
@@ -16,9 +22,21 @@ const SEGMENT_ATTRIBUTES: [&str; 3] = ["segment", "user_segment", "segments"];
 #[derive(Debug)]
 pub(crate) enum Condition {
     One(Test),
+    Bucket(Box<BucketTest>),
     All(Vec<Self>),
     Any(Vec<Self>),
     None(Vec<Self>),
+}
+
+impl Condition {
+    /// Whether the bucket of a user's id is asked for anywhere.
+    pub(crate) fn draws_by_user(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Bucket(bucket) => bucket.bucketing.by.is_user(),
+            Self::All(members) | Self::Any(members) | Self::None(members) => members.iter().any(Self::draws_by_user),
+        }
+    }
 }
 
 /// One operator on one attribute.
@@ -30,6 +48,29 @@ pub(crate) struct Test {
     negated: bool,
     /// The attribute is a set: an array stands for its members, and an absent one is the empty set.
     set: bool,
+    place: Place,
+    /// What the condition is when it cannot be known.
+    otherwise: Truth,
+}
+
+/// Where the attribute is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Under its name.
+    Name,
+    /// Under its name, else within another: `company.id` is `id` of the object `company`.
+    Path,
+    /// The time of the request.
+    Now,
+}
+
+/// Whether a bucket lies between two percentages.
+#[derive(Debug)]
+pub(crate) struct BucketTest {
+    bucketing: Bucketing,
+    from: u16,
+    to: u16,
+    otherwise: Truth,
 }
 
 /// Three-valued: an absent attribute, or one of a type that the operator cannot use, is unknown, negated or not. A rule
@@ -46,6 +87,7 @@ impl Condition {
     pub(crate) fn test(&self, context: &Context<'_>) -> Truth {
         match self {
             Self::One(test) => test.test(context),
+            Self::Bucket(bucket) => bucket.test(context),
             Self::All(members) => all(members, context),
             Self::Any(members) => any(members, context),
             Self::None(members) => match any(members, context) {
@@ -64,6 +106,7 @@ impl Condition {
         };
         match self {
             Self::One(test) => test.trace(context),
+            Self::Bucket(bucket) => bucket.trace(context),
             Self::All(members) => group("all", members),
             Self::Any(members) => group("any", members),
             Self::None(members) => group("none", members),
@@ -74,9 +117,9 @@ impl Condition {
 impl Test {
     /// The attribute that was seen, and why the condition does not hold.
     fn trace(&self, context: &Context<'_>) -> Value {
-        let seen = context.attribute(&self.attribute);
+        let seen = self.seen(context);
         let result = self.test(context);
-        let because = match (result, seen) {
+        let because = match (self.known(context), seen) {
             (Truth::Yes, _) => None,
             (Truth::No, _) => Some("the value does not match"),
             (Truth::Unknown, None) => Some("the attribute is absent"),
@@ -92,7 +135,23 @@ impl Test {
     }
 
     fn test(&self, context: &Context<'_>) -> Truth {
-        let attribute = match (context.attribute(&self.attribute), &self.operator) {
+        match self.known(context) {
+            Truth::Unknown => self.otherwise,
+            known @ (Truth::Yes | Truth::No) => known,
+        }
+    }
+
+    fn seen<'c>(&self, context: &Context<'c>) -> Option<Attribute<'c>> {
+        match self.place {
+            Place::Name => context.attribute(&self.attribute),
+            Place::Path => context.attribute(&self.attribute).or_else(|| within(context, &self.attribute)),
+            Place::Now => Some(Attribute::Integer(context.now.as_millisecond())),
+        }
+    }
+
+    /// What can be known, whatever it is otherwise.
+    fn known(&self, context: &Context<'_>) -> Truth {
+        let attribute = match (self.seen(context), &self.operator) {
             (Some(attribute), _) => attribute,
             (None, Operator::Exists(wanted)) => return truth(*wanted == self.negated),
             (None, _) if self.set => Attribute::Set(&[]),
@@ -114,6 +173,60 @@ impl Test {
     }
 }
 
+impl BucketTest {
+    fn compile(fields: &Map<String, Value>, otherwise: Truth) -> Result<Condition, (String, String)> {
+        let known = |name: &str| BUCKET_FIELDS.contains(&name);
+        if let Some(unknown) = fields.keys().find(|name| !known(name)) {
+            return Err((
+                format!("/{unknown}"),
+                format!("unknown field {unknown:?}; known are {}", BUCKET_FIELDS.join(", ")),
+            ));
+        }
+        if !fields.contains_key("salt") {
+            return Err(("/salt".to_owned(), "the salt is missing".to_owned()));
+        }
+        let percentage = |name: &str, default: f64| match fields.get(name) {
+            None => Ok(threshold(default)),
+            Some(value) => number_of(value)
+                .filter(|number| (0.0..=100.0).contains(number) && value.is_number())
+                .map(threshold)
+                .ok_or_else(|| (format!("/{name}"), "expected a number from 0 to 100".to_owned())),
+        };
+        let (from, to) = (percentage("from", 0.0)?, percentage("to", 100.0)?);
+        let bucketing = split::bucketing(fields, &Bucketing::default())?;
+        Ok(Condition::Bucket(Box::new(Self { bucketing, from, to, otherwise })))
+    }
+
+    fn test(&self, context: &Context<'_>) -> Truth {
+        match self.bucketing.bucket(context) {
+            Some(bucket) => truth(self.from <= bucket && bucket < self.to),
+            None => self.otherwise,
+        }
+    }
+
+    fn trace(&self, context: &Context<'_>) -> Value {
+        let percent = |points: u16| f64::from(points) / 100.0;
+        let bucket = self.bucketing.bucket(context).map(percent);
+        let (from, to) = (percent(self.from), percent(self.to));
+        serde_json::json!({
+            "bucket": bucket, "of": self.bucketing.by.to_json(), "salt": self.bucketing.salt, "from": from, "to": to,
+            "result": self.test(context),
+        })
+    }
+}
+
+/// A member of an object attribute, by its dotted path.
+fn within<'c>(context: &Context<'c>, path: &str) -> Option<Attribute<'c>> {
+    let (name, rest) = path.split_once('.')?;
+    let Attribute::Json(whole) = context.attribute(name)? else { return None };
+    let member = rest.split('.').try_fold(whole, |value, step| match value {
+        Value::Object(fields) => fields.get(step),
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })?;
+    Attribute::from_json(member)
+}
+
 /// Compiles the conditions of a rule: its own attribute, its `segments` and its `conditions`, all of which must hold.
 ///
 /// # Errors
@@ -131,6 +244,11 @@ pub(crate) fn compile(rule: &Map<String, Value>) -> Result<Condition, (String, S
         members.push(self::group(group, 1).map_err(|(at, message)| (format!("/conditions{at}"), message))?);
     }
     Ok(if members.len() == 1 { members.remove(0) } else { Condition::All(members) })
+}
+
+/// Why a rule with these conditions could not match.
+pub(crate) fn fault(rule: &Map<String, Value>) -> Option<String> {
+    compile(rule).err().map(|(_, message)| message)
 }
 
 fn group(value: &Value, depth: usize) -> Result<Condition, (String, String)> {
@@ -165,13 +283,34 @@ fn member_condition(member: &Value, depth: usize) -> Result<Condition, (String, 
             format!("unknown field {unknown:?}; known are {}", CONDITION_FIELDS.join(", ")),
         ));
     }
+    if let Some(bucket) = fields.get("bucket") {
+        let bucket = bucket.as_object().ok_or_else(|| ("/bucket".to_owned(), "expected an object".to_owned()))?;
+        return BucketTest::compile(bucket, otherwise(fields)?)
+            .map_err(|(at, message)| (format!("/bucket{at}"), message));
+    }
     match fields.get("segments") {
         Some(segments) => member_of(segments).map_err(|message| ("/segments".to_owned(), message)),
         None => single(fields),
     }
 }
 
-const CONDITION_FIELDS: [&str; 6] = ["attribute", "operator", "value", "negate", "ignore_case", "segments"];
+const CONDITION_FIELDS: [&str; 8] =
+    ["attribute", "operator", "value", "negate", "ignore_case", "otherwise", "segments", "bucket"];
+
+/// The fields of a `bucket`.
+const BUCKET_FIELDS: [&str; 5] = ["hash", "salt", "bucket_by", "from", "to"];
+
+/// The attribute that is the time of the request.
+const NOW: &str = "now";
+
+/// What a condition is when it cannot be known: `otherwise`.
+fn otherwise(fields: &Map<String, Value>) -> Result<Truth, (String, String)> {
+    match fields.get("otherwise") {
+        None | Some(Value::Null) => Ok(Truth::Unknown),
+        Some(Value::Bool(otherwise)) => Ok(truth(*otherwise)),
+        Some(_) => Err(("/otherwise".to_owned(), "expected true or false".to_owned())),
+    }
+}
 
 /// `{attribute, operator, value, negate?, ignore_case?}`.
 fn single(fields: &Map<String, Value>) -> Result<Condition, (String, String)> {
@@ -197,19 +336,27 @@ fn single(fields: &Map<String, Value>) -> Result<Condition, (String, String)> {
             (place.to_owned(), message)
         })?;
     let set = operator == "segment" || SEGMENT_ATTRIBUTES.contains(&attribute);
+    let place = match attribute {
+        NOW => Place::Now,
+        path if path.contains('.') => Place::Path,
+        _ => Place::Name,
+    };
     Ok(Condition::One(Test {
         attribute: attribute.into(),
         name,
         operator: compiled,
         negated: negated != flag("negate")?,
         set,
+        place,
+        otherwise: otherwise(fields)?,
     }))
 }
 
 /// Membership of any of the segments.
 fn member_of(segments: &Value) -> Result<Condition, String> {
     let Named { name, operator, .. } = Operator::compile("segment", segments, false)?;
-    Ok(Condition::One(Test { attribute: "segment".into(), name, operator, negated: false, set: true }))
+    let (attribute, place, otherwise) = ("segment".into(), Place::Name, Truth::Unknown);
+    Ok(Condition::One(Test { attribute, name, operator, negated: false, set: true, place, otherwise }))
 }
 
 fn all(members: &[Condition], context: &Context<'_>) -> Truth {

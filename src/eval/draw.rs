@@ -2,6 +2,7 @@
 
 use super::{
     bucket::BUCKETS,
+    condition::Truth,
     evaluate::{Evaluator, Flags, Observer, Step},
     flag::{Bucketing, CompiledFlag, FlagIndex, Serve},
 };
@@ -44,21 +45,24 @@ impl Observer for Steps {
 }
 
 fn draws(step: &Step, flag: &CompiledFlag) -> bool {
-    let by_user = |bucketing: &Bucketing| bucketing.by.is_none();
-    let rollout = flag.rollout.as_ref().filter(|rollout| by_user(&rollout.bucketing));
+    let by_user = |bucketing: &Bucketing| bucketing.by.is_user();
     match step {
-        Step::Rule { position, bucket: Some(_), .. } => flag
-            .rules
-            .iter()
-            .find(|rule| rule.position == *position)
-            .is_some_and(|rule| by_user(&rule.bucketing) && divides(rule.threshold, &rule.serve)),
-        Step::Stage { position, active: true, .. } => rollout.is_some_and(|rollout| {
+        Step::Rule { position, truth, .. } => {
+            let rule = flag.rules.iter().find(|rule| rule.position == *position);
+            rule.is_some_and(|rule| {
+                let served = || divides(by_user(&rule.bucketing), rule.threshold, &rule.serve);
+                rule.condition.draws_by_user() || *truth == Truth::Yes && served()
+            })
+        }
+        Step::Stage { position, active: true, .. } => flag.rollout.as_ref().is_some_and(|rollout| {
             let stage = rollout.stages.iter().find(|stage| stage.position == *position);
-            stage.is_some_and(|stage| is_part(stage.threshold))
+            by_user(&rollout.bucketing) && stage.is_some_and(|stage| is_part(stage.threshold))
         }),
-        Step::Rollout { .. } => rollout.is_some_and(|rollout| divides(rollout.threshold, &rollout.serve)),
-        Step::Rule { bucket: None, .. }
-        | Step::Stage { active: false, .. }
+        Step::Rollout { .. } => {
+            let rollout = flag.rollout.as_ref();
+            rollout.is_some_and(|rollout| divides(by_user(&rollout.bucketing), rollout.threshold, &rollout.serve))
+        }
+        Step::Stage { active: false, .. }
         | Step::Parent { .. }
         | Step::Prerequisite { .. }
         | Step::Target
@@ -66,13 +70,15 @@ fn draws(step: &Step, flag: &CompiledFlag) -> bool {
     }
 }
 
-/// Whether users who reach this are told apart by their buckets.
-fn divides(threshold: u16, serve: &Serve) -> bool {
+/// Whether users who reach this are told apart by their buckets; `by_user`: who takes part is drawn by the user's id.
+fn divides(by_user: bool, threshold: u16, serve: &Serve) -> bool {
+    let parted = by_user && is_part(threshold);
     match serve {
-        Serve::One(_) => is_part(threshold),
+        Serve::One(_) => parted,
         Serve::Split(shares) => {
-            is_part(threshold) || threshold == BUCKETS && shares.iter().all(|share| share.weight < BUCKETS)
+            parted || by_user && threshold == BUCKETS && shares.iter().all(|share| share.weight < BUCKETS)
         }
+        Serve::Draw(draw) => parted || threshold > 0 && draw.draws_by_user(),
     }
 }
 

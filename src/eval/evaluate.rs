@@ -184,12 +184,13 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
             }
         };
         let outcome = &flag.outcomes[usize::from(answer.outcome)];
-        !matches!(answer.reason, Reason::FlagDisabled | Reason::ParentDisabled)
+        let met = !matches!(answer.reason, Reason::FlagDisabled | Reason::ParentDisabled)
             && match &prerequisite.wants {
                 Wants::Truthy => outcome.truthy,
                 Wants::Variations(variations) => variations.contains(&outcome.variation),
                 Wants::Value(value) => json::equal(value, &outcome.value),
-            }
+            };
+        met != prerequisite.negated
     }
 
     /// Individual targets, then the first rule that matches; a match that gives null is none, and ends the search.
@@ -206,13 +207,17 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         let truth = rule.condition.test(&self.context);
         let mut bucket = None;
         let mut serve = || {
-            if let (Serve::One(outcome), BUCKETS) = (&rule.serve, rule.threshold) {
-                return Some(*outcome);
+            match (&rule.serve, rule.threshold) {
+                (Serve::One(outcome), BUCKETS) => return Some(*outcome),
+                (Serve::Draw(draw), BUCKETS) => return draw.pick(&self.context).map(Some),
+                _ => {}
             }
             bucket = rule.bucketing.bucket(&self.context);
             match &rule.serve {
                 Serve::One(outcome) => (bucket? < rule.threshold).then_some(*outcome),
                 Serve::Split(shares) => rule.bucketing.share(shares, rule.threshold, bucket?, &self.context).map(Some),
+                Serve::Draw(draw) if bucket? < rule.threshold => draw.pick(&self.context).map(Some),
+                Serve::Draw(_) => None,
             }
         };
         let served = if truth == Truth::Yes { serve() } else { None };
@@ -241,6 +246,8 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         let served = match &rollout.serve {
             Serve::One(outcome) => outcome.filter(|_| bucket < rollout.threshold),
             Serve::Split(shares) => rollout.bucketing.share(shares, rollout.threshold, bucket, &self.context),
+            Serve::Draw(draw) if bucket < rollout.threshold => draw.pick(&self.context),
+            Serve::Draw(_) => None,
         };
         observer.observe(|| Step::Rollout { served: served.is_some() });
         served.map_or(default(None), rolled_out)

@@ -59,7 +59,13 @@ fn tell<'s, F: Flags>(
                 "condition": rule.condition.trace(context),
                 "served": served,
             });
-            if rule.threshold < BUCKETS || rule.serve.is_split() {
+            if let Serve::Draw(draw) = &rule.serve {
+                let (part, parts) = draw.part(context);
+                told["draw"] = drawn_by(&draw.bucketing);
+                told["draw"]["part"] = part.into();
+                told["draw"]["parts"] = parts.into();
+            }
+            if rule.threshold < BUCKETS || matches!(rule.serve, Serve::Split(_)) {
                 told["percentage"] = percent(Some(rule.threshold));
                 told["bucket"] = bucketing(&rule.bucketing, bucket);
             }
@@ -79,7 +85,7 @@ fn tell<'s, F: Flags>(
             json!({
                 "step": "rollout",
                 "percentage": percent(rollout.map(|rollout| rollout.threshold)),
-                "split": rollout.is_some_and(|rollout| matches!(rollout.serve, Serve::Split(_))),
+                "split": rollout.is_some_and(|rollout| rollout.serve.is_split()),
                 "served": served,
             })
         }
@@ -99,6 +105,9 @@ fn prerequisite<F: Flags>(
         Wants::Value(value) => json!({ "value": value }),
     };
     let mut told = json!({ "step": "prerequisite", "key": prerequisite.key, "wants": wants, "met": met });
+    if prerequisite.negated {
+        told["negate"] = true.into();
+    }
     match prerequisite.flag.and_then(|flag| evaluator.evaluate(flag)) {
         Some(found) => {
             told["value"] = found.value().clone();
@@ -110,10 +119,14 @@ fn prerequisite<F: Flags>(
     told
 }
 
-fn bucketing(bucketing: &Bucketing, bucket: Option<u16>) -> Value {
+fn drawn_by(bucketing: &Bucketing) -> Value {
     let hash = Hash::NAMED.iter().find(|(_, hash)| *hash == bucketing.hash).map(|(name, _)| *name);
-    let by = bucketing.by.as_deref().unwrap_or("user_id");
-    let mut told = json!({ "of": by, "salt": bucketing.salt, "hash": hash, "value": percent(bucket) });
+    json!({ "of": bucketing.by.to_json(), "salt": bucketing.salt, "hash": hash })
+}
+
+fn bucketing(bucketing: &Bucketing, bucket: Option<u16>) -> Value {
+    let mut told = drawn_by(bucketing);
+    told["value"] = percent(bucket);
     if bucket.is_none() {
         told["because"] = "the attribute is absent".into();
     }

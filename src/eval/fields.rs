@@ -41,12 +41,13 @@ pub(crate) const FLAG_FIELDS: [&str; 31] = [
 ];
 
 /// The fields that a rule may have.
-pub(crate) const RULE_FIELDS: [&str; 13] = [
+pub(crate) const RULE_FIELDS: [&str; 15] = [
     "attribute",
     "operator",
     "value",
     "negate",
     "ignore_case",
+    "otherwise",
     "conditions",
     "segments",
     "return_value",
@@ -55,6 +56,7 @@ pub(crate) const RULE_FIELDS: [&str; 13] = [
     "split",
     "bucket_by",
     "salt",
+    "hash",
 ];
 
 /// The fields that a rule may have besides, for people to read.

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{
     bucket::{BUCKETS, Hash, Share, share},
     condition::Condition,
-    json::Text,
+    split::Draw,
+    unit::Unit,
 };
 use crate::model::{Context, Detail, Effect, Fault, Reason};
 
@@ -67,7 +68,7 @@ impl CompiledFlag {
     /// The salt of the flag's rollout, if the flag is on and draws by user id with MD5.
     pub(crate) fn rollout_salt(&self) -> Option<&str> {
         let Bucketing { hash, salt, by } = &self.rollout.as_ref()?.bucketing;
-        (self.switch == Switch::On && *hash == Hash::Md5 && by.is_none()).then_some(&**salt)
+        (self.switch == Switch::On && *hash == Hash::Md5 && *by == Unit::User).then_some(&**salt)
     }
 
     /// Whether the flag itself is on.
@@ -101,6 +102,8 @@ impl CompiledFlag {
             (None, Serve::Split(shares)) => {
                 rollout.threshold == BUCKETS && shares.iter().any(|share| share.weight == BUCKETS)
             }
+            // It may find nothing to draw by.
+            (None, Serve::Draw(_)) => false,
         }
     }
 
@@ -193,6 +196,8 @@ pub(crate) struct Prerequisite {
     /// `None`: there is no such flag, or the entry is inert; it is unmet.
     pub(crate) flag: Option<FlagIndex>,
     pub(crate) wants: Wants,
+    /// Whether it is met when it would otherwise not be. A flag that does not exist meets nothing.
+    pub(crate) negated: bool,
 }
 
 #[derive(Debug)]
@@ -218,12 +223,14 @@ pub(crate) enum Serve {
     /// `None`: the value is null, which counts as none.
     One(Option<OutcomeIndex>),
     Split(Box<[Share<OutcomeIndex>]>),
+    /// A split that draws by itself.
+    Draw(Box<Draw>),
 }
 
 impl Serve {
     /// Whether a bucket decides what is served, or who is.
     pub(crate) const fn is_split(&self) -> bool {
-        matches!(self, Self::Split(_))
+        matches!(self, Self::Split(_) | Self::Draw(_))
     }
 }
 
@@ -252,18 +259,17 @@ impl Stage {
 }
 
 /// How a user's bucket is found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bucketing {
     pub(crate) hash: Hash,
     pub(crate) salt: Arc<str>,
-    /// `None`: by user id.
-    pub(crate) by: Option<Box<str>>,
+    pub(crate) by: Unit,
 }
 
 impl Bucketing {
     /// The user's bucket, and the one for variants if the hash draws it apart. `None`: the attribute is absent.
     pub(crate) fn bucket(&self, context: &Context<'_>) -> Option<u16> {
-        self.with_unit(context, |unit| self.hash.bucket(&self.salt, unit))
+        self.by.with(context, |unit| self.hash.bucket(&self.salt, unit))
     }
 
     /// The share of a split that the user falls into.
@@ -274,17 +280,10 @@ impl Bucketing {
         bucket: u16,
         context: &Context<'_>,
     ) -> Option<OutcomeIndex> {
-        match self.with_unit(context, |unit| self.hash.variant_bucket(&self.salt, unit))? {
+        match self.by.with(context, |unit| self.hash.variant_bucket(&self.salt, unit))? {
             Some(apart) if bucket < threshold => share(shares, BUCKETS, apart),
             Some(_) => None,
             None => share(shares, threshold, bucket),
-        }
-    }
-
-    fn with_unit<R>(&self, context: &Context<'_>, use_unit: impl FnOnce(&str) -> R) -> Option<R> {
-        match self.by.as_deref() {
-            None => Some(use_unit(context.user_id)),
-            Some(name) => Text::of(context.attribute(name)?).map(|text| use_unit(text.as_str())),
         }
     }
 }

@@ -100,13 +100,13 @@ pub(crate) struct NumberText {
 }
 
 impl NumberText {
-    fn of(number: impl fmt::Display) -> Option<Self> {
+    pub(crate) fn of(number: impl fmt::Display) -> Option<Self> {
         let mut text = Self { bytes: [0; 40], length: 0 };
         write!(text, "{number}").ok()?;
         Some(text)
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }

@@ -12,13 +12,18 @@ mod json;
 mod lanes;
 mod operator;
 mod schema;
+mod split;
+mod unit;
 
 pub use bucket::{Hash, threshold};
 pub(crate) use compile::prerequisite_key;
 pub use compile::{Compiled, compile};
+pub(crate) use condition::fault as condition_fault;
 pub use draw::hangs_on_user_id;
 pub use evaluate::{Evaluation, Evaluator, Flags};
 pub use explain::explain;
+pub(crate) use fields::escape;
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
+pub(crate) use json::equal;
 pub(crate) use operator::parse_time;
 pub use schema::check;

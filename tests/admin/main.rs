@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
+mod apply;
 mod conditional;
 mod flags;
 mod guard;
@@ -10,4 +11,5 @@ mod history;
 mod listing;
 mod ofrep;
 mod races;
+mod transfer;
 mod wire;

@@ -39,6 +39,13 @@ const FIELDS: [(&str, Kind, Null); 14] = [
 
 /// The document that a body creates.
 pub(super) fn created(body: Map<String, Value>, snapshot: &Snapshot, now: Timestamp) -> Result<FlagDocument, Refusal> {
+    let document = formed(body, now)?;
+    Refusal::of_faults(snapshot.check(&document))?;
+    Ok(document)
+}
+
+/// The document that a body describes, not yet checked against others.
+pub(in crate::admin) fn formed(body: Map<String, Value>, now: Timestamp) -> Result<FlagDocument, Refusal> {
     let mut form = Form::new(body);
     let mut fields = Map::new();
     let mut set = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
@@ -61,7 +68,7 @@ pub(super) fn created(body: Map<String, Value>, snapshot: &Snapshot, now: Timest
     fields.extend(extensions.into_iter().filter(|(_, value)| !value.is_null()));
     issues.extend(of_other_type(&fields));
     Refusal::of_issues(issues)?;
-    checked(fields, None, snapshot)
+    FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))
 }
 
 /// `stored` with the changes of a body: null resets a field to its default. Faults that the document has already do not

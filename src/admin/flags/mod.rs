@@ -4,7 +4,7 @@ mod bulk;
 mod change;
 mod create;
 mod delete;
-mod document;
+pub(super) mod document;
 pub(super) mod evaluate;
 mod get;
 mod list;
@@ -105,7 +105,7 @@ fn document_of(stored: Option<&Stored>) -> Result<FlagDocument, Refusal> {
 }
 
 /// Refuses a document that would not be read again.
-fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
+pub(super) fn check_size(document: &FlagDocument) -> Result<(), Refusal> {
     let bytes = document.to_text().len();
     if bytes <= MAX_DOCUMENT_BYTES {
         return Ok(());

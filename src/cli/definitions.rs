@@ -1,0 +1,133 @@
+//! The flag documents of a folder or file, for `flaggate apply`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::located::Located;
+use crate::import::{self, Format};
+
+/// Which files of a folder are read.
+const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// Flag documents with the places where they were read.
+#[derive(Debug)]
+pub(super) struct Definitions {
+    flags: Vec<(Value, Place)>,
+    files: Vec<(PathBuf, String)>,
+}
+
+/// A file, and a JSON pointer into it.
+#[derive(Clone, Debug)]
+struct Place {
+    file: usize,
+    pointer: String,
+}
+
+impl Definitions {
+    /// Reads a file, or all JSON and YAML files of a folder and the folders in it.
+    ///
+    /// # Errors
+    /// Every file that cannot be read and everything that is no flag document, each with file and line.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let mut paths = Vec::new();
+        collect(path, &mut paths)?;
+        let (mut read, mut wrong) = (Self { flags: Vec::new(), files: Vec::new() }, Vec::new());
+        for path in paths {
+            let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            read.files.push((path, text));
+            read.take(&mut wrong);
+        }
+        read.refuse_doubles(&mut wrong);
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("\n"));
+        }
+        if read.flags.is_empty() {
+            bail!("there are no flags in {}", path.display());
+        }
+        Ok(read)
+    }
+
+    /// What an import takes.
+    pub(super) fn body(&self) -> String {
+        let flags: Vec<&Value> = self.flags.iter().map(|(flag, _)| flag).collect();
+        json!({ "flags": flags }).to_string()
+    }
+
+    /// `file:line` of a pointer into the body.
+    pub(super) fn at(&self, pointer: &str) -> Option<String> {
+        let (position, below) =
+            pointer.strip_prefix("/flags/").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
+        let (_, place) = self.flags.get(position.parse::<usize>().ok()?)?;
+        let slash = if below.is_empty() { "" } else { "/" };
+        Some(self.line(place.file, &format!("{}{slash}{below}", place.pointer)))
+    }
+
+    /// Takes the flags of the file that was read last.
+    fn take(&mut self, wrong: &mut Vec<String>) {
+        let file = self.files.len() - 1;
+        let (path, text) = &self.files[file];
+        let value = match import::parse(text) {
+            Ok(value) => value,
+            Err(error) => return wrong.push(format!("{}:{error}", path.display())),
+        };
+        match import::read(&value, Some(Format::Flaggate)) {
+            Ok(imported) => {
+                let flags = imported.flags.into_iter();
+                self.flags.extend(flags.map(|flag| {
+                    let place = Place { file, pointer: flag.pointer };
+                    (Value::Object(flag.document.fields().clone()), place)
+                }));
+            }
+            Err(faults) => {
+                let told = faults.iter().map(|fault| format!("{}: {}", self.line(file, &fault.pointer), fault.message));
+                wrong.extend(told);
+            }
+        }
+    }
+
+    fn refuse_doubles(&self, wrong: &mut Vec<String>) {
+        let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
+        for (flag, place) in &self.flags {
+            let key = flag["key"].as_str().unwrap_or_default();
+            if let Some(first) = seen.insert(key, place) {
+                let (here, first) = (self.line(place.file, &place.pointer), self.line(first.file, &first.pointer));
+                wrong.push(format!("{here}: the flag {key:?} is defined at {first} already"));
+            }
+        }
+    }
+
+    fn line(&self, file: usize, pointer: &str) -> String {
+        let (path, text) = &self.files[file];
+        match Located::of(text).line(pointer) {
+            Some(line) => format!("{}:{line}", path.display()),
+            None => format!("{}: {pointer}", path.display()),
+        }
+    }
+}
+
+/// The files below a path, sorted by name; hidden ones are left out. A file that is named itself is read whatever its name.
+fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = || format!("failed to read {}", path.display());
+    if !fs::metadata(path).with_context(failed)?.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).with_context(failed)?.collect::<Result<Vec<_>, _>>().with_context(failed)?;
+    let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.path(), entry.file_type())).collect();
+    entries.sort_by(|left, right| left.0.cmp(&right.0));
+    for (path, kind) in entries {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_read = path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+        // A link to a folder is not followed: it may lead back.
+        if !hidden && (kind.is_ok_and(|kind| kind.is_dir()) || (is_read && path.is_file())) {
+            collect(&path, found)?;
+        }
+    }
+    Ok(())
+}
