@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Access, Admin, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, UsageWatch},
     config,
     drain::Drain,
     snapshot::SnapshotCell,
@@ -45,6 +45,7 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
+    FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store,
