@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis test lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live test test-clients test-clients-all lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,8 +24,17 @@ bench: setup ## measure evaluation and compilation
 measure-redis: setup ## measure propagation, storms and losses over real Redis servers (about 15 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test redis measured:: -- --nocapture --test-threads 1
 
+measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 that never read (about 2 minutes)
+	FLAGGATE_MEASURE=full cargo test --locked --release --test live measured:: -- --nocapture --test-threads 1
+
 test: setup ## run all tests
 	cargo test --locked
+
+test-clients: setup ## run OpenFeature's Python and Node clients against the gateway (installs them below target/clients)
+	@tests/clients/run python node
+
+test-clients-all: setup ## the same, and the Rust client, which takes a minute or two to build
+	@tests/clients/run python node rust
 
 lint: setup ## check format and lints
 	cargo fmt --all --check

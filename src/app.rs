@@ -15,12 +15,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, FlagMetrics, UsageWatch},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, UsageWatch},
     clock,
     config::Config,
     demo,
     drain::{Drain, NOTICE},
-    gateway::{self, Parts},
+    gateway::{self, Explainer, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
     snapshot::SnapshotCell,
     store::{
@@ -86,16 +86,31 @@ impl App {
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
+        let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
+            .context("failed to open the access log")?;
+        let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
+        let parts = Parts {
+            config,
+            cell: cell.clone(),
+            metrics,
+            access_log,
+            drain: drain.clone(),
+            profiles: profiles.clone(),
+            upstreams,
+        };
+        let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         let admin = Admin {
             access,
             store,
-            cell: cell.clone(),
+            cell,
             sync,
-            profiles: profiles.clone(),
+            profiles,
             registry,
             named,
-            drain: drain.clone(),
-            ready_stale_after: config.store.ready_stale_after,
+            drain,
+            live,
+            explain: Some(explain(&parts)),
+            ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
         };
         control.spawn(async move {
@@ -104,9 +119,6 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
-            .context("failed to open the access log")?;
-        let parts = Parts { config, cell, metrics, access_log, drain, profiles };
         Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
     }
 
@@ -218,6 +230,15 @@ fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> 
         None => cached.forget_all(),
     }));
     profiles
+}
+
+/// Explains as the gateway decides.
+fn explain(parts: &Parts) -> Explain {
+    let explainer = Arc::new(Explainer::new(parts));
+    Arc::new(move |request| {
+        let explainer = Arc::clone(&explainer);
+        Box::pin(async move { explainer.explain(&request).await.map_err(|error| error.to_string()) })
+    })
 }
 
 /// The sync while it runs.

@@ -22,6 +22,8 @@ pub struct Drain(Arc<State>);
 #[derive(Debug)]
 struct State {
     draining: AtomicBool,
+    /// The same for those who wait for it.
+    begun: watch::Sender<bool>,
     in_flight: IntGauge,
     left: Notify,
     /// Tells listeners to close.
@@ -36,14 +38,20 @@ impl Drain {
     /// Nothing is draining yet. Requests are counted in `in_flight`.
     #[must_use]
     pub fn new(in_flight: IntGauge) -> Self {
-        let closed = watch::Sender::new(false);
-        Self(Arc::new(State { draining: AtomicBool::new(false), in_flight, left: Notify::new(), closed }))
+        let (begun, closed) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self(Arc::new(State { draining: AtomicBool::new(false), begun, in_flight, left: Notify::new(), closed }))
     }
 
     /// Whether the process is about to stop: it is then not ready, and every response closes its connection.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Turns `true` when the process is about to stop.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.0.begun.subscribe()
     }
 
     /// How many requests are being answered.
@@ -74,6 +82,7 @@ impl Drain {
     /// `timeout`. Says whether every request was answered.
     pub async fn run(&self, notice: Duration, timeout: Duration) -> bool {
         self.0.draining.store(true, Ordering::Relaxed);
+        self.0.begun.send_replace(true);
         log::info!("draining: {} requests in flight", self.in_flight());
         tokio::time::sleep(notice).await;
         self.close();

@@ -38,6 +38,66 @@ fn value(flag: &Value, user_id: &str, attributes: &Value) -> Value {
     evaluate(&world(std::slice::from_ref(flag)), flag["key"].as_str().unwrap(), user_id, attributes).0
 }
 
+/// Whether another user id might have drawn another answer, for the last of some flags.
+fn hangs_on_user_id(flags: &[Value], attributes: &Value) -> bool {
+    let snapshot = world(flags);
+    let context = Context { user_id: "", attributes: attributes.as_object().unwrap(), now: Timestamp::UNIX_EPOCH };
+    let flag = snapshot.flag(flags.last().unwrap()["key"].as_str().unwrap()).unwrap();
+    flaggate::eval::hangs_on_user_id(&*snapshot, flag, context)
+}
+
+#[test]
+fn what_hangs_on_the_user_id() {
+    let flag = |more: Value| {
+        let mut flag = json!({"key": "f", "variants": {"a": "A", "b": "B"}});
+        flag.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        flag
+    };
+    let rollout = |more: Value| {
+        let mut flag = flag(more);
+        flag["rollout_enabled"] = json!(true);
+        flag
+    };
+    let rule = |more: Value| {
+        let mut rule = json!({"attribute": "x", "operator": "equals", "value": 1});
+        rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        flag(json!({"targeting_enabled": true, "targeting_rules": [rule]}))
+    };
+    let split = |a: u64| json!([{"variant": "a", "weight": a}, {"variant": "b", "weight": 10_000 - a}]);
+    let stage = |percentage: u64, start: &str| json!({"rollout_stages": [{"percentage": percentage, "value": "A", "start_time": start}]});
+    for (flag, expected) in [
+        (flag(json!({})), false),
+        (rollout(json!({"rollout_percentage": 50})), true),
+        (rollout(json!({"rollout_percentage": 0})), false),
+        (rollout(json!({"rollout_percentage": 100})), false),
+        (rollout(json!({"rollout_percentage": 50, "bucket_by": "x"})), false),
+        (rollout(json!({"rollout_percentage": 50, "enabled": false})), false),
+        (rollout(json!({"split": split(5_000)})), true),
+        (rollout(json!({"split": split(10_000)})), false),
+        (rollout(json!({"split": split(10_000), "rollout_percentage": 50})), true),
+        (rollout(stage(50, "1969-01-01T00:00:00Z")), true),
+        (rollout(stage(100, "1969-01-01T00:00:00Z")), false),
+        (rollout(stage(50, "2069-01-01T00:00:00Z")), false),
+        (rule(json!({"percentage": 50})), true),
+        (rule(json!({"percentage": 100})), false),
+        (rule(json!({"split": split(5_000)})), true),
+        (rule(json!({"percentage": 50, "value": 2})), false),
+        (rule(json!({"percentage": 50, "bucket_by": "x"})), false),
+    ] {
+        assert_eq!(hangs_on_user_id(std::slice::from_ref(&flag), &json!({"x": 1})), expected, "{flag}");
+    }
+    // A rule that decides comes before the rollout.
+    let mut decided = rule(json!({"variant": "a"}));
+    decided["rollout_enabled"] = json!(true);
+    decided["rollout_percentage"] = json!(50);
+    assert!(!hangs_on_user_id(std::slice::from_ref(&decided), &json!({"x": 1})));
+    assert!(hangs_on_user_id(&[decided], &json!({"x": 2})));
+    // What a prerequisite of a prerequisite draws counts too.
+    let half = json!({"key": "half", "rollout_enabled": true, "rollout_percentage": 50});
+    let middle = json!({"key": "middle", "prerequisites": ["half"]});
+    assert!(hangs_on_user_id(&[half, middle, flag(json!({"prerequisites": ["middle"]}))], &json!({})));
+}
+
 #[test]
 fn operators() {
     let matches = |operator: &str, wanted: Value, seen: Value, more: Value| {

@@ -182,6 +182,74 @@ async fn the_flag_service_decides_as_the_gateway_does() {
     }
 }
 
+/// Where the gateway sends a user by what the flags give through the OpenFeature protocol.
+fn upstream_by(answer: &Value) -> &str {
+    let flags = answer["flags"].as_array().unwrap();
+    let value = |key: &str| &flags.iter().find(|flag| flag["key"] == key).unwrap()["value"];
+    match (value("one-click") == true, value("checkout") == true) {
+        (true, _) => "feature",
+        (false, true) => "canary",
+        (false, false) => value("color").as_str().unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openfeature_client_is_told_what_the_gateway_decides() {
+    let gateway = start(&shop(), &flags());
+    let ofrep = format!("http://{}/ofrep/v1/evaluate/flags", gateway.admin);
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            let (http, url, ofrep) = (reqwest::Client::new(), format!("http://{}/", gateway.address), ofrep.clone());
+            tokio::spawn(async move {
+                let mut seen = std::collections::BTreeMap::<String, usize>::new();
+                for number in (client..10_000).step_by(4) {
+                    let user = format!("user-{number}");
+                    let plan = if number % 7 == 0 { "pro" } else { "free" };
+                    let request = http.get(&url).header("X-User-Id", &user).header("X-User-Plan", plan);
+                    let routed = request.send().await.unwrap().text().await.unwrap();
+                    let routed = routed.lines().next().unwrap().to_owned();
+                    let context = json!({ "context": { "targetingKey": user, "plan": plan } });
+                    let answer: Value = http.post(&ofrep).json(&context).send().await.unwrap().json().await.unwrap();
+                    assert_eq!(upstream_by(&answer), routed, "{user}: {answer}");
+                    // One flag asked for alone gives the same.
+                    let single = http.post(format!("{ofrep}/color")).json(&context).send().await.unwrap();
+                    let single: Value = single.json().await.unwrap();
+                    let told = answer["flags"].as_array().unwrap();
+                    assert_eq!(told.iter().find(|flag| flag["key"] == "color"), Some(&single), "{user}");
+                    *seen.entry(routed).or_default() += 1;
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for client in clients {
+        for (upstream, count) in client.await.unwrap() {
+            *seen.entry(upstream).or_default() += count;
+        }
+    }
+    assert_eq!((seen.values().sum::<usize>(), seen["feature"]), (10_000, 1_429), "{seen:?}");
+    assert!(seen["canary"] > 700 && seen["blue"] > 3_000 && seen["green"] > 3_000, "{seen:?}");
+    // Evaluations of one flag are counted; those of all flags together say nothing about which is used.
+    let metrics = reqwest::get(format!("http://{}/metrics", gateway.admin)).await.unwrap().text().await.unwrap();
+    let of_color = |line: &&str| line.starts_with("flaggate_flag_evaluations_total{flag=\"color\"");
+    let counts =
+        metrics.lines().filter(of_color).map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap());
+    assert_eq!(counts.sum::<usize>(), 10_000 + seen["blue"] + seen["green"], "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_of_changes_ends_when_the_gateway_stops() {
+    let mut gateway = start(&shop(), &flags());
+    let mut events = reqwest::get(format!("http://{}/ofrep/v1/events", gateway.admin)).await.unwrap();
+    assert!(events.chunk().await.unwrap().is_some());
+    let killed = Command::new("kill").args(["-TERM", &gateway.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // An orderly end: the last chunk comes.
+    while events.chunk().await.unwrap().is_some() {}
+    assert!(gateway.child.wait().unwrap().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patch_changes_routing_at_once_and_fails_no_request_under_load() {
     let gateway = start(&shop(), &flags());

@@ -51,7 +51,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-fn is_json(kind: &str) -> bool {
+/// Whether a media type is JSON.
+pub(super) fn is_json(kind: &str) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.strip_prefix("application/").is_some_and(|rest| rest == "json" || rest.ends_with("+json"))
 }

@@ -5,11 +5,14 @@ mod acknowledge;
 mod body;
 mod conditional;
 mod dry_run;
+mod explain;
 mod flag_metrics;
 mod flags;
 mod form;
 mod gateways;
 mod health;
+mod live;
+mod ofrep;
 mod openapi;
 mod paging;
 mod problem;
@@ -38,8 +41,10 @@ use crate::{
 };
 
 pub use access::Access;
+pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
+pub use live::{Limits as LiveLimits, Live};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -66,6 +71,10 @@ pub struct Admin {
     pub named: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// What changes, told as it happens.
+    pub live: Live,
+    /// Explains requests that are not sent, if there is a gateway.
+    pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
@@ -93,6 +102,9 @@ pub fn router(admin: Admin) -> Router {
         .merge(access::router())
         .merge(flags::router())
         .merge(trail::router())
+        .merge(explain::router())
+        .merge(live::router())
+        .merge(ofrep::router())
         .merge(openapi::viewer());
     let (router, collected) = collected.split_for_parts();
     let document = openapi::finish(&collected);
@@ -115,7 +127,12 @@ pub fn router(admin: Admin) -> Router {
     router.with_state(admin)
 }
 
+/// What a problem says, for who tells it in another shape.
+#[derive(Clone, Debug)]
+struct Told(String);
+
 fn problem(status: StatusCode, detail: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, Extension(Told(detail.to_owned())), body.to_string()).into_response()
 }

@@ -57,6 +57,13 @@ impl CompiledFlag {
         named.map(|(_, (name, tally))| (&**name, &**tally))
     }
 
+    /// Whether the flag, while it is on, gives its default value to everybody: there are no prerequisites, targets, rules
+    /// or rollout.
+    #[must_use]
+    pub fn is_static(&self) -> bool {
+        self.prerequisites.is_empty() && self.targets.is_empty() && self.rules.is_empty() && self.rollout.is_none()
+    }
+
     /// The salt of the flag's rollout, if the flag is on and draws by user id with MD5.
     pub(crate) fn rollout_salt(&self) -> Option<&str> {
         let Bucketing { hash, salt, by } = &self.rollout.as_ref()?.bucketing;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, request::Parts};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -75,6 +75,32 @@ impl<'r> RequestAttributes<'r> {
             }
         }
         Self { config, request, taken, read }
+    }
+}
+
+/// What the request itself says, whatever the configuration.
+const BUILT_IN: [&str; 8] = [
+    "request.path",
+    "request.method",
+    "request.host",
+    "client.ip",
+    "user_agent",
+    "accept_language",
+    "environment",
+    "region",
+];
+
+/// Attributes that can be listed.
+pub(super) trait AllAttributes {
+    /// All attributes that are there, those of the configuration first.
+    fn all(&self) -> Map<String, Value>;
+}
+
+impl AllAttributes for RequestAttributes<'_> {
+    fn all(&self) -> Map<String, Value> {
+        let configured = self.read.iter().map(|(name, _)| *name);
+        let named = configured.chain(BUILT_IN);
+        named.filter_map(|name| Some((name.to_owned(), self.attribute(name)?.to_json()))).collect()
     }
 }
 

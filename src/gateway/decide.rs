@@ -17,6 +17,19 @@ pub(super) struct Decision {
     pub(super) fell_back: bool,
 }
 
+/// What one strategy said, for who wants to know why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tried<'a> {
+    pub(super) strategy: &'static str,
+    pub(super) flag: &'a str,
+    /// What the flag evaluated to; `None`: there is no such flag.
+    pub(super) variation: Option<&'a str>,
+    /// Where that would lead; `None`: nowhere, so the next strategy is tried.
+    pub(super) upstream: Option<UpstreamIndex>,
+    /// Whether there is a healthy endpoint, so that this is taken.
+    pub(super) is_taken: bool,
+}
+
 /// Evaluates the flags of a route, each at most once.
 pub(super) struct RouteFlags<'s, 'c, 'r> {
     snapshot: &'s Snapshot,
@@ -38,52 +51,70 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
         self.seen.push((key, evaluation));
         evaluation
     }
+}
 
+/// The flags that were evaluated for a request.
+pub(super) trait Evaluated {
+    /// Whether a flag was evaluated.
+    fn has_seen(&self, key: &str) -> bool;
     /// Counts what was evaluated.
-    pub(super) fn count(&self) {
+    fn count(&self);
+}
+
+impl Evaluated for RouteFlags<'_, '_, '_> {
+    fn has_seen(&self, key: &str) -> bool {
+        self.seen.iter().any(|(known, _)| *known == key)
+    }
+
+    fn count(&self) {
         for evaluation in self.seen.iter().filter_map(|(_, evaluation)| evaluation.as_ref()) {
             evaluation.count();
         }
     }
 }
 
-/// Decides for one request; `is_available` says whether an upstream has a healthy endpoint. The route's own upstream is
-/// taken whatever its health.
+/// Decides for one request; `is_available` says whether an upstream has a healthy endpoint, and `tried` is told of each
+/// strategy. The route's own upstream is taken whatever its health.
 pub(super) fn decide<'r>(
     route: &'r Route,
     flags: &mut RouteFlags<'_, '_, 'r>,
     is_available: impl Fn(UpstreamIndex) -> bool,
+    mut tried: impl FnMut(Tried<'_>),
 ) -> Decision {
     let mut fell_back = false;
-    let mut take = |strategy, upstream: Option<UpstreamIndex>| {
-        let upstream = upstream?;
-        if is_available(upstream) {
+    let mut take = |strategy, flag, variation: Option<&str>, upstream: Option<UpstreamIndex>| {
+        let is_taken = upstream.is_some_and(&is_available);
+        tried(Tried { strategy, flag, variation, upstream, is_taken });
+        if let (Some(upstream), true) = (upstream, is_taken) {
             return Some(Decision { strategy, upstream, fell_back });
         }
-        fell_back = true;
+        fell_back |= upstream.is_some();
         None
     };
     for feature in &route.features {
         let variation = flags.evaluate(&feature.flag).map(|evaluation| evaluation.variation());
         let target =
             feature.variations.iter().find(|(name, _)| Some(name.as_str()) == variation).map(|(_, upstream)| *upstream);
-        if let Some(decision) = take("features", target) {
+        if let Some(decision) = take("features", &feature.flag, variation, target) {
             return decision;
         }
     }
     if let Some(canary) = &route.canary {
-        let is_on = flags.evaluate(&canary.flag).is_some_and(|evaluation| evaluation.is_truthy());
-        if let Some(decision) = take("canary", is_on.then_some(canary.upstream)) {
+        let evaluation = flags.evaluate(&canary.flag);
+        let is_on = evaluation.is_some_and(|evaluation| evaluation.is_truthy());
+        let variation = evaluation.map(|evaluation| evaluation.variation());
+        if let Some(decision) = take("canary", &canary.flag, variation, is_on.then_some(canary.upstream)) {
             return decision;
         }
     }
     if let Some(sides) = &route.blue_green {
-        let side = match flags.evaluate(&sides.flag).map(|evaluation| evaluation.variation()) {
+        let variation = flags.evaluate(&sides.flag).map(|evaluation| evaluation.variation());
+        let side = match variation {
             Some("blue") => Some(sides.blue),
             Some("green") => Some(sides.green),
             Some(_) | None => None,
         };
-        if let Some(decision) = take("blue_green", side) {
+        if let Some(decision) = take("blue_green", &sides.flag, variation, side) {
             return decision;
         }
     }

@@ -4,6 +4,7 @@ mod admission;
 mod context;
 mod decide;
 mod exchange;
+mod explain;
 mod failure;
 mod headers;
 mod path;
@@ -19,5 +20,6 @@ mod upgrade;
 pub mod upstream;
 
 pub use exchange::Exchange;
+pub use explain::{Explainer, UnknownListener};
 pub use proxy::Gateway;
 pub use service::{Parts, add_services, check_listeners, server_conf};

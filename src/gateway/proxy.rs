@@ -22,10 +22,11 @@ use pingora::{
 };
 
 use super::{
+    decide::Tried,
     exchange::{Exchange, remaining},
     failure::{self, Failure},
     patience::Deadline,
-    request::Requests,
+    request::{Requests, Seen, Witness},
     response,
     service::Parts,
     upgrade::ConnectForUpgrade,
@@ -61,8 +62,8 @@ pub struct Gateway {
 impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
-    pub fn new(parts: &Parts, listener: &Listener, upstreams: Arc<Upstreams>) -> Self {
-        let Parts { config, cell, metrics, access_log, drain, profiles } = parts;
+    pub fn new(parts: &Parts, listener: &Listener) -> Self {
+        let Parts { config, cell, metrics, access_log, drain, profiles, upstreams } = parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
@@ -70,7 +71,7 @@ impl Gateway {
             drain: drain.clone(),
             config: Arc::clone(config),
             cell: cell.clone(),
-            upstreams,
+            upstreams: Arc::clone(upstreams),
             access_log: access_log.clone(),
         }
     }
@@ -110,7 +111,8 @@ impl ProxyHttp for Gateway {
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         match self.requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
-                let prepared = self.requests.prepare(&taken, session.req_header(), exchange, &self.upstreams).await;
+                let prepared =
+                    self.requests.prepare(&taken, session.req_header(), exchange, &self.upstreams, &mut Counting).await;
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -314,6 +316,19 @@ impl ProxyHttp for Gateway {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Counts what was evaluated for a request that is really there.
+struct Counting;
+
+impl Witness for Counting {
+    fn begin(&mut self) {}
+
+    fn tried(&mut self, _tried: &Tried<'_>) {}
+
+    fn decided(&mut self, seen: &Seen<'_>) {
+        seen.flags.count();
     }
 }
 

@@ -13,8 +13,8 @@ use pingora::http::RequestHeader;
 
 use super::{
     admission::{Refusal, admissible},
-    context::{Identity, RequestAttributes, client_address, identify},
-    decide::{RouteFlags, decide},
+    context::{AllAttributes, Identity, RequestAttributes, client_address, identify},
+    decide::{Decision, Evaluated, RouteFlags, Tried, decide},
     exchange::Exchange,
     failure::Failure,
     headers::{self, Protected},
@@ -29,6 +29,7 @@ use crate::{
     },
     model::{Attributes as _, Context, WithProfile},
     profiles::{Found, Profiles},
+    snapshot::Snapshot,
 };
 
 const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
@@ -81,7 +82,32 @@ pub(super) struct Prepared {
     /// A cookie for the client.
     pub(super) set_cookie: Option<HeaderValue>,
     /// What the upstream is told.
-    inject: Vec<(HeaderName, HeaderValue)>,
+    pub(super) inject: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Who watches while a request is decided.
+pub(super) trait Witness {
+    /// It begins, maybe once more: what was seen before does not count.
+    fn begin(&mut self);
+    /// A strategy was tried.
+    fn tried(&mut self, tried: &Tried<'_>);
+    /// It is decided.
+    fn decided(&mut self, seen: &Seen<'_>);
+}
+
+/// What a decision rests on.
+pub(super) struct Seen<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) context: Context<'a>,
+    /// The attributes that the request itself says.
+    pub(super) said: &'a dyn AllAttributes,
+    /// What a look-up of the profile gave; `None`: no flag asked for it.
+    pub(super) found: Option<&'a Found>,
+    /// The user was unknown, and got an id.
+    pub(super) is_drawn: bool,
+    pub(super) route: &'a Route,
+    pub(super) flags: &'a dyn Evaluated,
+    pub(super) decision: Decision,
 }
 
 impl Requests {
@@ -140,10 +166,11 @@ impl Requests {
         request: &Parts,
         exchange: &mut Exchange,
         upstreams: &Upstreams,
+        witness: &mut impl Witness,
     ) -> Prepared {
         let mut found = None;
         loop {
-            match self.decide(taken, request, exchange, upstreams, found) {
+            match self.decide(taken, request, exchange, upstreams, found, witness) {
                 Ok(prepared) => return prepared,
                 Err(NeedsProfile { profiles, user_id }) => {
                     let profile = profiles.get(&user_id).await;
@@ -204,7 +231,9 @@ impl Requests {
         exchange: &Exchange,
         upstreams: &Upstreams,
         found: Option<Found>,
+        witness: &mut impl Witness,
     ) -> Result<Prepared, NeedsProfile<'_>> {
+        witness.begin();
         let route = &self.config.routes[taken.position];
         let Identity { user_id, set_cookie } = identify(&self.config.context, request, taken.trusted);
         // Who was unknown until now has no profile.
@@ -218,7 +247,8 @@ impl Requests {
         let attributes = WithProfile::new(&said, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
-        let decision = decide(route, &mut flags, |upstream| upstreams.is_available(upstream));
+        let is_available = |upstream| upstreams.is_available(upstream);
+        let decision = decide(route, &mut flags, is_available, |tried| witness.tried(&tried));
         for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
             flags.evaluate(key);
         }
@@ -226,7 +256,16 @@ impl Requests {
             asks_for_more.store(true, Ordering::Relaxed);
             return Err(NeedsProfile { profiles, user_id: user_id.into_owned() });
         }
-        flags.count();
+        witness.decided(&Seen {
+            snapshot: &exchange.snapshot,
+            context,
+            said: &said,
+            found: found.as_ref(),
+            is_drawn: set_cookie.is_some(),
+            route,
+            flags: &flags,
+            decision,
+        });
         let mut prepared = Prepared {
             route: taken.position,
             upstream: decision.upstream,

@@ -40,6 +40,8 @@ pub struct Parts {
     pub drain: Drain,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// The pools of endpoints, and their health.
+    pub upstreams: Arc<Upstreams>,
 }
 
 /// pingora's settings for this configuration.
@@ -76,13 +78,12 @@ pub fn check_listeners(config: &Config) -> io::Result<()> {
 
 /// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s.
 pub fn add_services(server: &mut Server, parts: &Parts) {
-    let upstreams = Arc::new(Upstreams::new(&parts.config.upstreams, &parts.metrics));
-    let checks =
-        GenBackgroundService::new("health checks".to_owned(), Arc::new(HealthChecks::new(Arc::clone(&upstreams))));
+    let checks = Arc::new(HealthChecks::new(Arc::clone(&parts.upstreams)));
+    let checks = GenBackgroundService::new("health checks".to_owned(), checks);
     let checks = server.add_service(checks);
 
     for listener in &parts.config.listeners {
-        let gateway = Gateway::new(parts, listener, Arc::clone(&upstreams));
+        let gateway = Gateway::new(parts, listener);
         let proxy = http_proxy(&server.configuration, gateway);
         let mut service = listening::Service::new(listener.name.clone(), Patient(Arc::new(proxy)));
         service.add_tcp(&listener.address.to_string());

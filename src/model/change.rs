@@ -54,6 +54,18 @@ impl fmt::Display for DocumentKey {
     }
 }
 
+/// What happened to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is new.
+    Created,
+    /// It was there before.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
 /// A document as it now is in the store: its JSON text, or `None` when it is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -134,7 +134,8 @@ impl Snapshot {
     }
 
     /// The document of a flag, as served.
-    fn document(&self, key: &str) -> Option<&FlagDocument> {
+    #[must_use]
+    pub fn document(&self, key: &str) -> Option<&FlagDocument> {
         Some(&self.entry(self.flag(key)?)?.document)
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::{
     eval::Evaluation,
-    model::{Change, Detail, DocumentKey, NoAttributes, Reason},
+    model::{Action, Change, Detail, DocumentKey, NoAttributes, Reason},
 };
 
 struct Worlds {
@@ -352,4 +352,29 @@ fn explain_tells_every_step() {
     assert_eq!(steps[2]["condition"]["any"][0]["because"], "the operator cannot use a value of this type");
     assert_eq!(steps[2]["condition"]["any"][1]["because"], "the value does not match");
     assert_eq!(steps[4]["served"], true);
+}
+
+#[test]
+fn what_changed_is_told_once() {
+    let mut worlds = Worlds::new(None);
+    let told = |worlds: &mut Worlds| {
+        let changed = worlds.world.take_changed();
+        changed.into_iter().map(|(document, action)| (document.key.to_string(), action)).collect::<Vec<_>>()
+    };
+    let of = |changes: &[(&str, Action)]| {
+        changes.iter().map(|(key, action)| ((*key).to_owned(), *action)).collect::<Vec<_>>()
+    };
+    worlds.put(&[json!({ "key": "a" }), json!({ "key": "b" })]);
+    assert_eq!(told(&mut worlds), of(&[("a", Action::Created), ("b", Action::Created)]));
+    // A child is compiled again with its parent, but its document stays.
+    worlds.put(&[json!({ "key": "a" }), json!({ "key": "b", "parent": "a" })]);
+    assert_eq!(told(&mut worlds), of(&[("b", Action::Updated)]));
+    worlds.put_text("a", "broken");
+    assert_eq!(told(&mut worlds), of(&[("a", Action::Updated)]));
+    worlds.remove("nowhere");
+    assert_eq!(told(&mut worlds), []);
+    let revision = worlds.revision();
+    worlds.world.load(revision, [(DocumentKey::flag("a"), json!({ "key": "a" }).to_string().into())]);
+    assert_eq!(told(&mut worlds), of(&[("b", Action::Deleted), ("a", Action::Updated)]));
+    assert_eq!(told(&mut worlds), []);
 }

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     eval::{self, FlagIndex, Flags},
-    model::{Change, Detail, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, FlagDocument, WorldRevision},
+    model::{
+        Action, Change, Detail, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, FlagDocument, WorldRevision,
+    },
 };
 
 /// Compiles documents into snapshots. Keeps what is needed to recompile only what a change touches, and the last good
@@ -34,6 +36,8 @@ pub struct World {
     /// The flags that name a flag as parent or prerequisite.
     named_by: AHashMap<Arc<str>, BTreeSet<Arc<str>>>,
     unsound: BTreeMap<usize, Unsound>,
+    /// What the last `load` or `apply` changed.
+    changed: Vec<(DocumentKey, Action)>,
 }
 
 /// One document, as it came and as it is served.
@@ -70,6 +74,7 @@ impl World {
             sources: BTreeMap::new(),
             named_by: AHashMap::new(),
             unsound: BTreeMap::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -94,6 +99,7 @@ impl World {
 
     /// Applies changes; only the changed documents and their dependants are compiled.
     pub fn apply(&mut self, revision: WorldRevision, changes: &[Change]) -> Arc<Snapshot> {
+        self.changed.clear();
         let mut touched = BTreeSet::new();
         let mut links_changed = false;
         for (change, latest) in changes.iter().zip(self.read_new(changes)) {
@@ -117,6 +123,11 @@ impl World {
             index: Arc::clone(&self.next.index),
             diagnostics: Arc::clone(&self.next.diagnostics),
         })
+    }
+
+    /// What the last `load` or `apply` changed, in its order; asked once. A document whose text stayed is not among it.
+    pub fn take_changed(&mut self) -> Vec<(DocumentKey, Action)> {
+        std::mem::take(&mut self.changed)
     }
 
     /// The last good text of every document, for the backup.
@@ -157,8 +168,10 @@ impl World {
         touched.insert(Arc::clone(key));
         if let Some(source) = self.sources.get_mut(key) {
             (source.text, source.latest) = (Arc::clone(text), latest);
+            self.changed.push((DocumentKey::flag(Arc::clone(key)), Action::Updated));
             return;
         }
+        self.changed.push((DocumentKey::flag(Arc::clone(key)), Action::Created));
         self.sources
             .insert(Arc::clone(key), Source { text: Arc::clone(text), latest, good: None, names: BTreeSet::new() });
         let index = self.free.pop().unwrap_or_else(|| {
@@ -172,6 +185,7 @@ impl World {
     /// Forgets one document, and notes which flags have to be compiled. Says whether there was one.
     fn remove(&mut self, key: &Arc<str>, touched: &mut BTreeSet<Arc<str>>) -> bool {
         let Some((source, index)) = self.sources.remove(key).zip(self.next.flag(key)) else { return false };
+        self.changed.push((DocumentKey::flag(Arc::clone(key)), Action::Deleted));
         touched.extend(self.named_by.get(key).into_iter().flatten().cloned());
         touched.remove(key);
         self.unlink(key, &source.names);

@@ -24,13 +24,14 @@ use crate::{
 };
 
 pub use self::redis::RedisStore;
+pub use crate::model::Action;
 pub use embedded::EmbeddedStore;
 pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use presence::{Gateway, SeenGateway, give_signs_of_life};
 pub use profiles::{ChangedUsers, MemoryProfiles, ProfileStore, tell_changes};
 pub use seed::{SeedError, seed_if_empty};
-pub use sync::{Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
+pub use sync::{Applied, Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
 /// A document as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,18 +104,6 @@ pub struct Hint {
     pub document: DocumentKey,
     /// How.
     pub action: Action,
-}
-
-/// What happened to a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It is new.
-    Created,
-    /// It was there before.
-    Updated,
-    /// It is gone.
-    Deleted,
 }
 
 /// One line of the audit log.

@@ -296,6 +296,74 @@ async fn one_token_that_asks_too_much_does_not_hinder_others() {
     assert_eq!(status(asked(Role::Viewer)).await, 200);
 }
 
+/// What an answer says in the words of the OpenFeature protocol.
+async fn openfeature(request: RequestBuilder) -> (u16, Value, Option<String>) {
+    let answer = request.send().await.unwrap();
+    let (status, after) = (answer.status().as_u16(), answer.headers().get(header::RETRY_AFTER).cloned());
+    (status, answer.json().await.unwrap(), after.map(|after| after.to_str().unwrap().to_owned()))
+}
+
+#[tokio::test]
+async fn an_openfeature_client_is_refused_in_its_own_words() {
+    let config = config::Admin { requests_per_second: std::num::NonZeroU32::new(5), ..tokens() };
+    let served = serve_as(&config).await;
+    let (all, one) = ("/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/a%20b");
+    let (status, body, _) = openfeature(request(&served, Method::POST, one)).await;
+    assert_eq!((status, &body["key"], &body["errorCode"]), (401, &json!("a b"), &json!("GENERAL")), "{body}");
+    assert!(body["errorDetails"].as_str().unwrap().contains("Bearer"), "{body}");
+    let challenge = request(&served, Method::POST, all).bearer_auth("wrong").send().await.unwrap();
+    assert_eq!(
+        (challenge.status().as_u16(), &challenge.headers()[header::WWW_AUTHENTICATE]),
+        (401, &"Bearer".parse().unwrap())
+    );
+    let site =
+        request(&served, Method::POST, all).bearer_auth(secret(Role::Client)).header("origin", "https://evil.example");
+    let (status, body, _) = openfeature(site).await;
+    assert_eq!((status, body.get("key"), &body["errorCode"]), (403, None, &json!("GENERAL")), "{body}");
+    let mut asked = 0;
+    let (body, after) = loop {
+        let key = request(&served, Method::POST, all).header("x-api-key", secret(Role::Client));
+        let (status, body, after) = openfeature(key).await;
+        if status == 429 {
+            break (body, after);
+        }
+        asked += 1;
+        assert!(status == 200 && asked < 100, "{body}");
+    };
+    assert_eq!((&body["errorCode"], after.as_deref()), (&json!("GENERAL"), Some("1")), "{body}");
+}
+
+#[tokio::test]
+async fn a_ticket_opens_the_event_stream_and_nothing_else() {
+    let (served, replica) = (serve_as(&tokens()).await, serve_as(&tokens()).await);
+    let bulk = async |role| {
+        let asked = request(&served, Method::POST, "/ofrep/v1/evaluate/flags").bearer_auth(secret(role));
+        let (status, body, _) = openfeature(asked).await;
+        assert_eq!(status, 200, "{body}");
+        body["eventStreams"][0]["endpoint"]["requestUri"].as_str().unwrap().to_owned()
+    };
+    let address = bulk(Role::Client).await;
+    assert_eq!(address, bulk(Role::Client).await, "a client keeps its stream");
+    assert_ne!(address, bulk(Role::Viewer).await);
+    let ticket = address.strip_prefix("/ofrep/v1/events?").unwrap();
+    assert_eq!(status(request(&served, Method::GET, &address)).await, 200);
+    assert_eq!(status(request(&replica, Method::GET, &address)).await, 200, "another gateway knows the token as well");
+    for (method, path) in [
+        (Method::GET, "/ofrep/v1/events".to_owned()),
+        (Method::GET, "/ofrep/v1/events?ticket=".to_owned()),
+        (Method::GET, format!("{address}0")),
+        (Method::GET, format!("/flags?{ticket}")),
+        (Method::POST, format!("/ofrep/v1/evaluate/flags?{ticket}")),
+        (Method::GET, format!("/session?{ticket}")),
+    ] {
+        assert_eq!(status(request(&served, method.clone(), &path)).await, 401, "{method} {path}");
+    }
+    let mut without = tokens();
+    without.tokens.retain(|token| token.role != Role::Client);
+    let without = serve_as(&without).await;
+    assert_eq!(status(request(&without, Method::GET, &address)).await, 401, "its token is gone");
+}
+
 #[tokio::test]
 async fn metrics_may_be_public() {
     let served = serve_as(&config::Admin { public_metrics: true, ..tokens() }).await;

@@ -8,5 +8,6 @@ mod guard;
 mod harness;
 mod history;
 mod listing;
+mod ofrep;
 mod races;
 mod wire;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use flaggate::{
     config::Config,
     drain::Drain,
-    gateway::{self, Parts},
+    gateway::{self, Parts, upstream::Upstreams},
     model::{DocumentKey, WorldRevision},
     profiles::{Profiles, Source},
     snapshot::{Publisher, SnapshotCell, World},
@@ -273,7 +273,9 @@ impl Gateway {
         let metrics = Metrics::new();
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let (stop, told) = watch::channel(None);
+        let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let parts = Parts {
+            upstreams,
             config: Arc::new(config),
             cell,
             metrics: metrics.clone(),

@@ -10,9 +10,9 @@ use axum::{
 };
 use governor::clock::{Clock as _, DefaultClock};
 
-use super::{Access, Caller, Rules, Shown, rules::Rule, session, shown};
+use super::{Access, Caller, Rules, Shown, rules::Rule, session, shown, ticket};
 use crate::{
-    admin::{problem, refusal::Refusal},
+    admin::{ofrep, problem, refusal::Refusal},
     model::Role,
 };
 
@@ -23,7 +23,7 @@ pub(in crate::admin) async fn guard(
     next: Next,
 ) -> Response {
     if let Err(refusal) = check_origin(&access, &request) {
-        return *refusal;
+        return ofrep::shaped(request.uri().path(), *refusal);
     }
     // What is no route is answered with 404, and with 405 what a route does not do: neither tells or does anything.
     let Some(rule) = rule(&rules, &request) else { return next.run(request).await };
@@ -32,16 +32,21 @@ pub(in crate::admin) async fn guard(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => *refusal,
+        Err(refusal) => ofrep::shaped(request.uri().path(), *refusal),
     }
 }
 
 /// The answer in place of a handler that panicked.
 pub(in crate::admin) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    log_panic(&*panic);
+    Refusal::Status(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()).into_response()
+}
+
+/// Says in the log that a handler panicked.
+pub(in crate::admin) fn log_panic(panic: &(dyn Any + Send)) {
     let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     log::error!("admin: a handler panicked: {message}");
-    Refusal::Status(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()).into_response()
 }
 
 /// Refuses pages of other web sites that are not listed. Without tokens, also requests that were not addressed to this
@@ -83,10 +88,9 @@ fn admit(access: &Access, rule: Rule, request: &Request) -> Result<Caller, Box<R
     if access.is_open() {
         return Ok(Caller { name: "anonymous".into(), role: Role::Admin });
     }
-    let (token, how) = match (shown(request.headers()), session::of(request.headers())) {
-        (Some(shown), _) => (access.token(shown), Shown::Token),
-        (None, Some(session)) => (access.session(session), Shown::Session),
-        (None, None) => (None, Shown::Token),
+    let (token, how) = match ticket::of(request).filter(|_| shown(request.headers()).is_none()) {
+        Some(ticket) => (access.ticketed(&ticket), Shown::Token),
+        None => access.who(request.headers()),
     };
     let Some(token) = token else { return Err(Box::new(unknown())) };
     if token.caller.role < needed {

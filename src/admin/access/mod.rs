@@ -7,6 +7,7 @@ mod cors;
 mod guard;
 mod rules;
 mod session;
+mod ticket;
 
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
@@ -25,8 +26,9 @@ use super::{Admin, problem};
 use crate::{clock, config, model::Role};
 
 pub(super) use cors::cors;
-pub(super) use guard::{guard, panicked};
+pub(super) use guard::{guard, log_panic, panicked};
 pub(super) use rules::{Rules, SCHEME};
+pub(super) use ticket::PARAMETER as TICKET;
 
 /// The length of the key that sessions are signed with, in bytes.
 const SESSION_KEY: usize = 32;
@@ -113,6 +115,15 @@ impl Access {
         &self.0.cors_origins
     }
 
+    /// The token behind a request's headers, if it shows one that holds, and how it does.
+    fn who(&self, headers: &HeaderMap) -> (Option<&Token>, Shown) {
+        match (shown(headers), session::of(headers)) {
+            (Some(shown), _) => (self.token(shown), Shown::Token),
+            (None, Some(session)) => (self.session(session), Shown::Session),
+            (None, None) => (None, Shown::Token),
+        }
+    }
+
     /// The token that is shown. Every known one is compared in full, so that the time tells nothing.
     fn token(&self, shown: &str) -> Option<&Token> {
         let digest: [u8; 32] = Sha256::digest(shown).into();
@@ -124,6 +135,10 @@ impl Access {
         }
         found
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn about(path: &Path, why: &str) -> io::Error {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::{Access, Caller, Token, guard::refuse};
+use super::{Access, Caller, Token, guard::refuse, hex};
 use crate::{
     admin::{
         Admin,
@@ -157,8 +157,4 @@ pub(super) async fn who(State(admin): State<Admin>, caller: Caller, headers: Hea
 pub(super) async fn log_out() -> impl IntoResponse {
     let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

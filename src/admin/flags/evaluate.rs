@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Whom a flag is evaluated for.
-pub(super) struct Asked {
+pub(in crate::admin) struct Asked {
     user_id: String,
     attributes: Map<String, Value>,
 }
@@ -72,6 +72,21 @@ pub(super) async fn evaluate(
 }
 
 impl Asked {
+    /// Asks for a user of whom this is known.
+    pub(in crate::admin) fn new(user_id: String, attributes: Map<String, Value>) -> Self {
+        Self { user_id, attributes }
+    }
+
+    /// The user's id; empty if nothing was said.
+    pub(in crate::admin) fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// What was said of the user.
+    pub(in crate::admin) fn attributes(&self) -> &Map<String, Value> {
+        &self.attributes
+    }
+
     /// Takes `{user_id, attributes?, request_id?, timestamp?}`; the last two say nothing of the user.
     pub(super) fn take(form: &mut Form) -> Self {
         let user_id = form.required("user_id", Kind::Text);
@@ -89,7 +104,7 @@ impl Asked {
 
     /// Evaluates with what is said, and once more with what is stored of the user if something lacked. A detail says
     /// that the profile could not be had.
-    pub(super) async fn answered<T>(
+    pub(in crate::admin) async fn answered<T>(
         &self,
         profiles: Option<&Profiles>,
         evaluate: impl Fn(Context<'_>) -> T,

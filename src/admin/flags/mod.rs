@@ -5,7 +5,7 @@ mod change;
 mod create;
 mod delete;
 mod document;
-mod evaluate;
+pub(super) mod evaluate;
 mod get;
 mod list;
 mod patch;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    model::{Change, WorldRevision},
+    model::{Action, Change, DocumentKey, WorldRevision},
     snapshot::{Publisher, Snapshot, World},
     store::backup::LastGood,
 };
@@ -23,19 +23,28 @@ struct Compiled {
     revision: Option<WorldRevision>,
 }
 
+/// What became of the world.
+#[derive(Debug)]
+pub(super) struct Compilation {
+    /// Whether it is empty now.
+    pub(super) empty: bool,
+    /// What changed in it.
+    pub(super) changed: Vec<(DocumentKey, Action)>,
+}
+
 impl Compiler {
     pub(super) fn new(environment: Option<String>, publisher: Publisher) -> Self {
         let compiled = Compiled { world: World::new(environment.as_deref()), revision: None };
         Self { environment, publisher, compiled: Mutex::new(compiled) }
     }
 
-    /// Replaces the world; says whether it is empty now, or why it was not published.
-    pub(super) fn replace(&self, last: LastGood) -> Result<bool, String> {
+    /// Replaces the world; says what became of it, or why it was not published.
+    pub(super) fn replace(&self, last: LastGood) -> Result<Compilation, String> {
         self.publish(|world| world.load(last.revision, last.documents))
     }
 
-    /// Changes the world; says whether it is empty now, or why it was not published.
-    pub(super) fn apply(&self, revision: WorldRevision, changes: &[Change]) -> Result<bool, String> {
+    /// Changes the world; says what became of it, or why it was not published.
+    pub(super) fn apply(&self, revision: WorldRevision, changes: &[Change]) -> Result<Compilation, String> {
         self.publish(|world| world.apply(revision, changes))
     }
 
@@ -46,7 +55,7 @@ impl Compiler {
         Some(LastGood { revision: compiled.revision.clone()?, documents })
     }
 
-    fn publish(&self, compile: impl FnOnce(&mut World) -> std::sync::Arc<Snapshot>) -> Result<bool, String> {
+    fn publish(&self, compile: impl FnOnce(&mut World) -> std::sync::Arc<Snapshot>) -> Result<Compilation, String> {
         let mut compiled = self.compiled();
         let snapshot = compile(&mut compiled.world);
         let (revision, empty) = (snapshot.revision().cloned(), snapshot.is_empty());
@@ -54,7 +63,7 @@ impl Compiler {
             return Err("a snapshot was not published because a later one is served".to_owned());
         }
         compiled.revision = revision;
-        Ok(empty)
+        Ok(Compilation { empty, changed: compiled.world.take_changed() })
     }
 
     /// A compile that panicked leaves a world that nobody can vouch for: the next one starts from nothing.

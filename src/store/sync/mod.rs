@@ -1,5 +1,6 @@
 //! The sync: keeps the published snapshot in step with a store, and goes on serving when there is no store.
 
+mod applied;
 mod compiler;
 mod machine;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod status;
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{broadcast, watch},
     task::spawn_blocking,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -23,7 +24,7 @@ use crate::{
 };
 
 use self::{
-    compiler::Compiler,
+    compiler::{Compilation, Compiler},
     machine::{Command, Message, SyncMachine},
 };
 use super::{
@@ -31,6 +32,7 @@ use super::{
     backup::{self, LastGood},
 };
 
+pub use applied::Applied;
 pub use machine::{Refusal, RefusedBecause, Timing};
 pub use status::{SyncHandle, SyncStatus};
 
@@ -72,13 +74,14 @@ pub struct Follower {
     hints: Option<Hints>,
     status: watch::Sender<SyncStatus>,
     applied: watch::Sender<Option<WorldRevision>>,
+    changes: broadcast::Sender<Arc<Applied>>,
 }
 
 /// How a command went.
 enum Done {
     Subscribed(Hints),
     Told(Message),
-    Published { revision: WorldRevision, empty: bool },
+    Published(WorldRevision, Compilation),
     Failed(String),
 }
 
@@ -88,6 +91,7 @@ impl Follower {
     pub fn new(store: Arc<dyn Store>, publisher: Publisher, options: SyncOptions) -> (Self, SyncHandle) {
         let (status, status_seen) = watch::channel(SyncStatus::default());
         let (applied, applied_seen) = watch::channel(None);
+        let changes = broadcast::Sender::new(applied::MOST_BEHIND);
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let compiler = Arc::new(Compiler::new(options.environment.clone(), publisher));
         let follower = Self {
@@ -97,9 +101,10 @@ impl Follower {
             hints: None,
             status,
             applied,
+            changes: changes.clone(),
             options,
         };
-        (follower, SyncHandle { status: status_seen, applied: applied_seen, compiler })
+        (follower, SyncHandle { status: status_seen, applied: applied_seen, changes, compiler })
     }
 
     /// Serves the backup, then follows the store until `stop` is ready; then the backup is brought up to date.
@@ -155,9 +160,10 @@ impl Follower {
                 self.machine.handle_message(Message::Subscribed, clock::monotonic());
             }
             Done::Told(message) => self.machine.handle_message(message, clock::monotonic()),
-            Done::Published { revision, empty } => {
+            Done::Published(revision, compilation) => {
+                let empty = compilation.empty;
                 self.machine.handle_message(Message::Published { empty }, clock::monotonic());
-                self.published(revision, false);
+                self.published(revision, compilation, false);
             }
             Done::Failed(error) => {
                 self.hints = None;
@@ -176,12 +182,17 @@ impl Follower {
         self.report();
     }
 
-    fn published(&self, revision: WorldRevision, from_backup: bool) {
+    fn published(&self, revision: WorldRevision, compilation: Compilation, from_backup: bool) {
+        let at = clock::now();
         self.status.send_modify(|status| {
             status.applied = Some(revision.clone());
-            status.applied_at = Some(clock::now());
+            status.applied_at = Some(at);
             status.from_backup = from_backup;
         });
+        let previous = self.applied.borrow().clone();
+        let applied = Applied { revision: revision.clone(), previous, at, changes: compilation.changed };
+        // An error says that nobody listens.
+        self.changes.send(Arc::new(applied)).ok();
         self.applied.send_replace(Some(revision));
     }
 
@@ -215,10 +226,10 @@ impl Follower {
             Ok(Some((revision, compiler.replace(last)?)))
         });
         match restored.await.unwrap_or_else(|panic| Err(panic.to_string())) {
-            Ok(Some((revision, empty))) => {
+            Ok(Some((revision, compilation))) => {
                 log::info!("store: the backup {shown} of {revision} is served until the store is loaded");
-                self.machine.restored(revision.clone(), empty);
-                self.published(revision, true);
+                self.machine.restored(revision.clone(), compilation.empty);
+                self.published(revision, compilation, true);
             }
             Ok(None) => {}
             Err(error) => log::error!("store: the backup {shown} is ignored: {error}"),
@@ -269,10 +280,10 @@ async fn ask<T>(by: Instant, answer: impl Future<Output = Result<T, StoreError>>
 /// Compiles off the threads that serve requests.
 async fn publish(
     revision: WorldRevision,
-    compile: impl FnOnce() -> Result<bool, String> + Send + 'static,
+    compile: impl FnOnce() -> Result<Compilation, String> + Send + 'static,
 ) -> Result<Done, String> {
     let compiled = spawn_blocking(compile).await.unwrap_or_else(|panic| Err(format!("a compile failed: {panic}")));
-    compiled.map(|empty| Done::Published { revision, empty })
+    compiled.map(|compilation| Done::Published(revision, compilation))
 }
 
 /// Writes the backup after what is served changed.

@@ -4,9 +4,13 @@ use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::{sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{broadcast, watch},
+    task::spawn_blocking,
+    time::timeout,
+};
 
-use super::{Refusal, compiler::Compiler};
+use super::{Applied, Refusal, compiler::Compiler};
 use crate::model::{DocumentKey, WorldRevision};
 
 /// How the snapshot stands to the store.
@@ -42,6 +46,7 @@ impl SyncStatus {
 pub struct SyncHandle {
     pub(super) status: watch::Receiver<SyncStatus>,
     pub(super) applied: watch::Receiver<Option<WorldRevision>>,
+    pub(super) changes: broadcast::Sender<Arc<Applied>>,
     pub(super) compiler: Arc<Compiler>,
 }
 
@@ -81,5 +86,11 @@ impl SyncHandle {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<WorldRevision>> {
         self.applied.clone()
+    }
+
+    /// Tells what each publish changed, from now on. Who is too slow is told that it missed some.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Applied>> {
+        self.changes.subscribe()
     }
 }

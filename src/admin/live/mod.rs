@@ -1,0 +1,126 @@
+//! What changes, told as it happens: over WebSocket (`/ws`) and as server-sent events (`/events`). Pages of other sites are
+//! kept out before, with every other request of theirs: a browser lets any page open a WebSocket.
+//!
+//! The sync tells what this gateway applied; the hub keeps the last messages, each encoded once, and every client goes
+//! through them at its own speed, up to a bound. So who sees a message and then evaluates gets the new answer.
+
+mod client;
+mod events;
+mod hub;
+mod message;
+mod socket;
+mod state;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, watch};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{hub::Hub, state::States};
+use super::{Admin, problem};
+use crate::{drain::Drain, snapshot::SnapshotCell, store::SyncHandle};
+
+/// The bounds of the live feed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many clients there may be at once.
+    pub clients: usize,
+    /// How many changes of the world may wait for one client before it is sent away.
+    pub queue: u64,
+    /// How long a client may take to let one message pass.
+    pub send_within: Duration,
+    /// How often a client is asked for a sign of life; it has until the next time to give one.
+    pub ping_every: Duration,
+    /// How long a client that is sent away may take to hear why.
+    pub goodbye: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 4096,
+            queue: 256,
+            send_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(30),
+            goodbye: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The live feed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    hub: Hub,
+    states: States,
+    places: Arc<Semaphore>,
+    drain: Drain,
+    limits: Limits,
+}
+
+impl Live {
+    /// A feed of what the sync applies, from now on.
+    ///
+    /// # Panics
+    /// There is no runtime.
+    #[must_use]
+    pub fn start(sync: &SyncHandle, cell: SnapshotCell, drain: Drain, limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.clients));
+        let shared = Shared { hub: Hub::new(limits.queue), states: States::new(cell), places, drain, limits };
+        let live = Self(Arc::new(shared));
+        let (mut changes, feeding) = (sync.changes(), Arc::downgrade(&live.0));
+        tokio::spawn(async move {
+            loop {
+                let applied = changes.recv().await;
+                let Some(shared) = feeding.upgrade() else { return };
+                match applied {
+                    Ok(applied) => shared.hub.push(&applied),
+                    Err(RecvError::Lagged(missed)) => {
+                        log::warn!("live: {missed} changes were missed; the clients start anew");
+                        shared.hub.lose();
+                    }
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+        live
+    }
+
+    /// How many clients there are.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.0.limits.clients - self.0.places.available_permits()
+    }
+
+    /// A place for one more client, unless the gateway is stopping or all are taken.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Box<Response>> {
+        let refuse = |detail| {
+            let mut refusal = problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+            refusal.headers_mut().insert(header::RETRY_AFTER, const { header::HeaderValue::from_static("5") });
+            Err(Box::new(refusal.into_response()))
+        };
+        if self.0.drain.is_draining() {
+            return refuse("the gateway is stopping");
+        }
+        match Arc::clone(&self.0.places).try_acquire_owned() {
+            Ok(place) => Ok(place),
+            Err(_) => refuse("there are as many live clients as this gateway takes"),
+        }
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new().routes(routes!(socket::ws)).routes(routes!(events::events))
+}
+
+/// Waits until the gateway begins to stop.
+async fn stopping(draining: &mut watch::Receiver<bool>) {
+    // An error says that nobody is left who could say so.
+    draining.wait_for(|draining| *draining).await.ok();
+}

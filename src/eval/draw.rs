@@ -1,0 +1,81 @@
+//! Whether an answer hangs on the bucket that a user id draws.
+
+use super::{
+    bucket::BUCKETS,
+    evaluate::{Evaluator, Flags, Observer, Step},
+    flag::{Bucketing, CompiledFlag, FlagIndex, Serve},
+};
+use crate::model::Context;
+
+/// Whether another user id might have drawn another answer to this evaluation, by itself or by one of its prerequisites.
+///
+/// Percentages that nobody or everybody falls into, buckets that an attribute draws and rules that the evaluation did not
+/// come to do not count.
+#[must_use]
+pub fn hangs_on_user_id<F: Flags>(flags: &F, flag: FlagIndex, context: Context<'_>) -> bool {
+    let mut evaluator = Evaluator::new(flags, context);
+    let (mut ahead, mut known) = (vec![flag], vec![flag]);
+    while let Some(flag) = ahead.pop() {
+        let Some(compiled) = flags.get(flag) else { continue };
+        let mut steps = Steps(Vec::new());
+        evaluator.observed(flag, &mut steps);
+        for step in steps.0 {
+            if draws(&step, compiled) {
+                return true;
+            }
+            if let Step::Prerequisite { position, .. } = step {
+                let asked = compiled.prerequisites.get(position).and_then(|prerequisite| prerequisite.flag);
+                if let Some(asked) = asked.filter(|asked| !known.contains(asked)) {
+                    known.push(asked);
+                    ahead.push(asked);
+                }
+            }
+        }
+    }
+    false
+}
+
+struct Steps(Vec<Step>);
+
+impl Observer for Steps {
+    fn observe(&mut self, step: impl FnOnce() -> Step) {
+        self.0.push(step());
+    }
+}
+
+fn draws(step: &Step, flag: &CompiledFlag) -> bool {
+    let by_user = |bucketing: &Bucketing| bucketing.by.is_none();
+    let rollout = flag.rollout.as_ref().filter(|rollout| by_user(&rollout.bucketing));
+    match step {
+        Step::Rule { position, bucket: Some(_), .. } => flag
+            .rules
+            .iter()
+            .find(|rule| rule.position == *position)
+            .is_some_and(|rule| by_user(&rule.bucketing) && divides(rule.threshold, &rule.serve)),
+        Step::Stage { position, active: true, .. } => rollout.is_some_and(|rollout| {
+            let stage = rollout.stages.iter().find(|stage| stage.position == *position);
+            stage.is_some_and(|stage| is_part(stage.threshold))
+        }),
+        Step::Rollout { .. } => rollout.is_some_and(|rollout| divides(rollout.threshold, &rollout.serve)),
+        Step::Rule { bucket: None, .. }
+        | Step::Stage { active: false, .. }
+        | Step::Parent { .. }
+        | Step::Prerequisite { .. }
+        | Step::Target
+        | Step::Bucket(_) => false,
+    }
+}
+
+/// Whether users who reach this are told apart by their buckets.
+fn divides(threshold: u16, serve: &Serve) -> bool {
+    match serve {
+        Serve::One(_) => is_part(threshold),
+        Serve::Split(shares) => {
+            is_part(threshold) || threshold == BUCKETS && shares.iter().all(|share| share.weight < BUCKETS)
+        }
+    }
+}
+
+fn is_part(threshold: u16) -> bool {
+    (1..BUCKETS).contains(&threshold)
+}

@@ -1,0 +1,302 @@
+//! What is explained of a request is what becomes of it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use flaggate::clock;
+use reqwest::{Client, Method, redirect::Policy};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An upstream that answers everything with its name.
+async fn upstream(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, name));
+        }
+    });
+    address
+}
+
+async fn answer(mut stream: TcpStream, name: &str) {
+    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+    let mut head = Vec::new();
+    while let Ok(count) = stream.read_buf(&mut head).await {
+        if count == 0 {
+            return;
+        }
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            if stream.write_all(response.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A gateway in a process of its own, with five upstreams of which `beta` is down.
+struct Gateway {
+    web: SocketAddr,
+    admin: SocketAddr,
+    process: Child,
+    _folder: tempfile::TempDir,
+    client: Client,
+}
+
+impl Gateway {
+    async fn start() -> Self {
+        let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
+        let rules = json!([{ "attribute": "plan", "operator": "equals", "value": "pro", "return_value": true }]);
+        let seed = json!([
+            { "key": "feature", "name": "f", "targeting_enabled": true, "targeting_rules": rules },
+            { "key": "beta", "name": "f", "rollout_enabled": true, "rollout_percentage": 40 },
+            { "key": "canary", "name": "f", "rollout_enabled": true, "rollout_percentage": 30, "prerequisites": ["gate"] },
+            { "key": "gate", "name": "f", "rollout_enabled": true, "rollout_percentage": 80 },
+            { "key": "color", "name": "f", "flag_type": "string", "default_value": "none", "rollout_enabled": true,
+              "variants": { "blue": "blue", "green": "green" },
+              "split": [{ "variant": "blue", "weight": 5000 }, { "variant": "green", "weight": 5000 }] },
+            { "key": "path", "name": "f", "targeting_enabled": true, "targeting_rules": [
+                { "attribute": "request.path", "operator": "starts_with", "value": "/api/new", "return_value": true }] },
+        ]);
+        fs::write(folder.path().join("seed.json"), seed.to_string()).unwrap();
+        let pool = |name: &str, address: SocketAddr| {
+            format!(
+                "[upstreams.{name}]\nendpoints = [{{ address = \"{address}\" }}]\nhealth_check = {{ path = \"/healthz\", interval = \"100ms\" }}\n"
+            )
+        };
+        let pools = [
+            pool("stable", upstream("stable").await),
+            pool("feature", upstream("feature").await),
+            pool("beta", free()),
+            pool("canary", upstream("canary").await),
+            pool("blue", upstream("blue").await),
+            pool("green", upstream("green").await),
+        ];
+        let text = format!(
+            r#"
+            listeners = [{{ name = "web", address = "{web}", trusted_proxies = ["127.0.0.1/32"] }}]
+            admin.address = "{admin}"
+            store = {{ kind = "memory", seed = {:?} }}
+            access_log.enabled = false
+            inject.context_attributes = ["plan", "country"]
+            [context]
+            user_id = [{{ header = "X-User-Id" }}, {{ cookie = "uid" }}]
+            attributes = {{ plan = {{ header = "X-Plan" }}, country = {{ query = "country" }} }}
+            {}
+            [[routes]]
+            name = "api"
+            match = {{ path_prefix = "/api" }}
+            upstream = "stable"
+            limits = {{ body = "1KiB" }}
+            rewrite = {{ strip_prefix = "/api" }}
+            features = [{{ flag = "path", variations = {{ "true" = "feature" }} }}]
+            blue_green = {{ flag = "color", blue = "blue", green = "green" }}
+            [[routes]]
+            name = "shop"
+            match = {{ hosts = ["shop.example", "*.shop.example"] }}
+            upstream = "stable"
+            features = [{{ flag = "feature", variations = {{ "true" = "feature" }} }}, {{ flag = "beta", variations = {{ "true" = "beta" }} }}]
+            canary = {{ flag = "canary", upstream = "canary" }}
+            flags = ["color", "nowhere"]
+            "#,
+            folder.path().join("seed.json"),
+            pools.concat()
+        );
+        fs::write(folder.path().join("flaggate.toml"), text).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
+            .args(["run", "--config"])
+            .arg(folder.path().join("flaggate.toml"))
+            .stderr(Stdio::from(fs::File::create(folder.path().join("log")).unwrap()))
+            .spawn()
+            .unwrap();
+        let client = Client::builder().redirect(Policy::none()).build().unwrap();
+        let gateway = Self { web, admin, process, _folder: folder, client };
+        let by = clock::monotonic() + PATIENCE;
+        while TcpStream::connect(web).await.is_err() {
+            let log = fs::read_to_string(gateway._folder.path().join("log")).unwrap();
+            assert!(clock::monotonic() < by, "the gateway does not start: {log}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        gateway
+    }
+
+    async fn explain(&self, request: Value) -> Value {
+        let answer = self.client.post(format!("http://{}/explain", self.admin)).json(&request).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{request}");
+        answer.json().await.unwrap()
+    }
+
+    /// The upstream that answers, or the status of the gateway's own answer.
+    async fn send(&self, request: &Value) -> String {
+        let text = |name: &str| request[name].as_str().unwrap();
+        let method: Method = text("method").parse().unwrap();
+        let mut sent = self.client.request(method, format!("http://{}{}", self.web, text("path")));
+        sent = sent.header("Host", text("host"));
+        for (name, value) in request["headers"].as_object().unwrap() {
+            sent = sent.header(name, value.as_str().unwrap());
+        }
+        let answer = sent.send().await.unwrap();
+        match answer.status().as_u16() {
+            200 => answer.text().await.unwrap(),
+            status => status.to_string(),
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Numbers that look random and are the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+
+    fn request(&mut self) -> Value {
+        let hosts = ["shop.example", "a.shop.example", "SHOP.example:8080", "elsewhere.example"];
+        let paths = [
+            "/",
+            "/api",
+            "/api/new",
+            "/api/%6eew?a=b",
+            "/api//new",
+            "/a/../api/new/x",
+            "/cart?country=DE",
+            "/a%2fb",
+            "/apis",
+        ];
+        let mut headers = json!({});
+        match self.below(4) {
+            0 => {}
+            1 => headers["Cookie"] = format!("a=b; uid=cookie-{}", self.below(500)).into(),
+            _ => headers["X-User-Id"] = format!("user-{}", self.below(500)).into(),
+        }
+        if self.below(3) == 0 {
+            headers["X-Plan"] = self.of(&["pro", "free", ""]).into();
+        }
+        if self.below(40) == 0 {
+            headers["X_Odd"] = "1".into();
+        }
+        json!({ "method": self.of(&["GET", "GET", "DELETE", "TRACE"]), "host": self.of(&hosts), "path": self.of(&paths), "headers": headers })
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_requests_go_where_it_was_explained() {
+    let gateway = Gateway::start().await;
+    let (mut numbers, mut ends) = (Numbers(7), BTreeMap::<String, usize>::new());
+    for _ in 0..1000 {
+        let request = numbers.request();
+        let explained = gateway.explain(request.clone()).await;
+        let expected = match (&explained["decision"]["upstream"], &explained["refused"]["status"]) {
+            (Value::String(upstream), _) => upstream.clone(),
+            (_, status) => status.to_string(),
+        };
+        let sent = gateway.send(&request).await;
+        assert_eq!(sent, expected, "{request} {explained:#}");
+        let fell_back = explained["decision"]["fell_back"] == true;
+        *ends.entry(format!("{expected}{}", if fell_back { " instead" } else { "" })).or_default() += 1;
+    }
+    let seen: Vec<&str> = ends.keys().map(String::as_str).collect();
+    let all = ["400", "404", "405", "blue", "canary", "canary instead", "feature", "green", "stable", "stable instead"];
+    assert_eq!(seen, all, "{ends:?}");
+}
+
+#[tokio::test]
+async fn the_way_is_told() {
+    let gateway = Gateway::start().await;
+    let told = gateway
+        .explain(json!({ "path": "/cart?country=DE", "host": "a.shop.example",
+        "headers": { "X-User-Id": "ann", "X-Plan": "pro", "X-Forwarded-For": "192.0.2.1" } }))
+        .await;
+    assert_eq!((&told["listener"], &told["route"]), (&json!("web"), &json!("shop")));
+    assert_eq!(told["peer"], json!({ "address": "127.0.0.1", "client": "192.0.2.1", "trusted": true }));
+    let decision = json!({ "strategy": "features", "upstream": "feature", "fell_back": false, "available": true });
+    assert_eq!(told["decision"], decision);
+    let taken = json!([{ "strategy": "features", "flag": "feature", "variation": "true", "upstream": "feature", "result": "taken" }]);
+    assert_eq!(told["strategies"], taken);
+    let attributes = &told["context"]["attributes"];
+    assert_eq!(
+        (&attributes["plan"], &attributes["country"], &attributes["request.path"]),
+        (&json!("pro"), &json!("DE"), &json!("/cart"))
+    );
+    assert_eq!((&told["context"]["user_id"], &told["context"]["profile"]), (&json!("ann"), &json!("not_asked_for")));
+    let flags: Vec<_> = told["flags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|flag| (flag["key"].as_str().unwrap(), &flag["evaluated"]))
+        .collect();
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(flags, [("feature", &yes), ("beta", &no), ("canary", &no), ("color", &yes), ("nowhere", &yes)]);
+    assert_eq!(told["flags"][0]["steps"][0]["condition"]["seen"], "pro");
+    assert_eq!(told["flags"][4]["error"], "there is no such flag");
+    let headers = &told["forwarded"]["headers"];
+    assert_eq!((&headers["x-user-id"], &headers["x-forwarded-for"]), (&json!("ann"), &json!("192.0.2.1, 127.0.0.1")));
+
+    // From elsewhere nobody is believed.
+    let told = gateway
+        .explain(
+            json!({ "path": "/api/a", "client_ip": "198.51.100.7", "headers": { "Host": "h", "X-User-Id": "ann" } }),
+        )
+        .await;
+    assert_eq!((&told["peer"]["trusted"], &told["context"]["user_id"]), (&json!(false), &json!("")));
+    assert_eq!((&told["route"], &told["forwarded"]["path"]), (&json!("api"), &json!("/a")));
+
+    for (request, status, route) in [
+        (json!({ "path": "/api", "host": "h", "headers": { "Content-Length": "1025" } }), 413, json!("api")),
+        (json!({ "path": "/api", "host": "h", "method": "CONNECT" }), 405, Value::Null),
+        (json!({ "path": "/api" }), 400, Value::Null),
+        (json!({ "path": "/a b", "host": "shop.example" }), 400, Value::Null),
+        (json!({ "path": "\u{0}", "host": "shop.example" }), 400, Value::Null),
+        (json!({ "path": "", "host": "shop.example" }), 400, Value::Null),
+        (json!({ "path": format!("/{}", "a".repeat(9000)), "host": "shop.example" }), 414, Value::Null),
+        (json!({ "path": "/", "host": "shop.example", "headers": { "a": vec!["b"; 101] } }), 431, Value::Null),
+    ] {
+        let told = gateway.explain(request.clone()).await;
+        assert_eq!((&told["refused"]["status"], &told["route"]), (&json!(status), &route), "{request}");
+        assert!(told.get("decision").is_none() && told["refused"]["detail"].is_string(), "{told}");
+    }
+    let unknown = gateway.client.post(format!("http://{}/explain", gateway.admin));
+    let unknown = unknown.json(&json!({ "path": "/", "listener": "x" })).send().await.unwrap();
+    assert_eq!(
+        (unknown.status().as_u16(), unknown.json::<Value>().await.unwrap()["detail"][0]["loc"].clone()),
+        (422, json!(["body", "listener"]))
+    );
+    // Nothing was counted.
+    let metrics =
+        gateway.client.get(format!("http://{}/metrics", gateway.admin)).send().await.unwrap().text().await.unwrap();
+    assert!(
+        !metrics.lines().any(|line| line.starts_with("flaggate_flag_evaluations_total") && !line.ends_with(" 0")),
+        "{metrics}"
+    );
+}

@@ -1,0 +1,8 @@
+//! The live feed over real sockets: order, bounds, and what is said at the end.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bounds;
+mod events;
+mod harness;
+mod measured;
+mod socket;
