@@ -28,15 +28,19 @@ fn free() -> SocketAddr {
 
 impl Gateway {
     fn start() -> Self {
-        // Between the choice of a port and its use somebody else may take it.
-        (0..10).find_map(|_| Self::try_start()).expect("a gateway starts")
+        Self::start_with("")
     }
 
-    fn try_start() -> Option<Self> {
+    fn start_with(more: &str) -> Self {
+        // Between the choice of a port and its use somebody else may take it.
+        (0..10).find_map(|_| Self::try_start(more)).expect("a gateway starts")
+    }
+
+    fn try_start(more: &str) -> Option<Self> {
         let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
         let config = folder.path().join("flaggate.toml");
         let text = format!(
-            "[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n[store]\nkind = \"memory\"\n\
+            "[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n{more}[store]\nkind = \"memory\"\n\
              [access_log]\nenabled = false\n[upstreams.one]\nendpoints = [{{ address = \"127.0.0.1:9\" }}]\n\
              [[routes]]\nname = \"all\"\nupstream = \"one\"\n"
         );
@@ -84,6 +88,10 @@ impl Gateway {
         let (code, out, err) = self.run(arguments);
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
         out
+    }
+
+    fn flag_with(&self, key: &str, token_file: &str) -> Value {
+        serde_json::from_str(&self.said(&["flags", "get", key, "--json", "--token-file", token_file])).unwrap()
     }
 
     fn flag(&self, key: &str) -> Value {
@@ -140,7 +148,7 @@ fn the_life_of_a_flag() {
     assert_eq!(gateway.flag("theme")["variants"], json!({ "dark": "night", "light": "2" }));
     assert_eq!(gateway.flag("theme")["name"], "7");
     let tried = gateway.said(&["flags", "set", "theme", "rollout_percentage=50", "owner=us", "--dry-run"]);
-    let lines = ["theme would be updated", "~ /rollout_percentage: 25.0 → 50", "+ /owner: \"us\"", ""];
+    let lines = ["theme would be updated", "~ /rollout_percentage: 25 → 50", "+ /owner: \"us\"", ""];
     assert_eq!(tried, lines.join("\n"));
     assert_eq!(gateway.said(&["flags", "set", "theme", "name=7", "--dry-run"]), "theme would stay as it is\n");
     let history = gateway.said(&["flags", "history", "theme"]);
@@ -246,6 +254,37 @@ fn failures_say_what_helps_and_have_codes() {
     let nowhere = format!("http://{}", free());
     let (code, _, err) = gateway.run(&["flags", "list", "--admin", &nowhere]);
     assert!(code == 7 && err.contains("no gateway answers") && err.contains("hint: is it running"), "{err}");
+}
+
+#[test]
+fn tokens_are_shown() {
+    let make = |role: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flaggate"));
+        let output = command.args(["token", "new", "--name", role, "--role", role]);
+        let text = String::from_utf8(output.output().unwrap().stdout).unwrap();
+        let token = text.lines().map(str::trim).find(|line| line.starts_with("flaggate_")).unwrap().to_owned();
+        let table = text.lines().map(str::trim).skip_while(|line| *line != "[[admin.tokens]]").take(4);
+        (token, table.collect::<Vec<_>>().join("\n"))
+    };
+    let ((viewer, viewers), (editor, editors)) = (make("viewer"), make("editor"));
+    let gateway = Gateway::start_with(&format!("{viewers}\n{editors}\n"));
+    let file = |name: &str, token: &str| {
+        let path = gateway.folder.path().join(name);
+        fs::write(&path, format!("{token}\n")).unwrap();
+        path.display().to_string()
+    };
+    let (viewer, editor) = (file("viewer", &viewer), file("editor", &editor));
+    assert_eq!(gateway.said(&["flags", "create", "a", "--token-file", &editor]), "a is at revision 1\n");
+    assert_eq!(gateway.flag_with("a", &viewer)["name"], "a");
+    let history = gateway.said(&["flags", "history", "a", "--token-file", &viewer]);
+    assert!(history.contains("created by editor"), "{history}");
+    for (arguments, hint) in [
+        (&["flags", "off", "a", "--token-file", &viewer][..], "hint: the token's role must allow it"),
+        (&["flags", "list"], "hint: no token was shown"),
+    ] {
+        let (code, _, err) = gateway.run(arguments);
+        assert!(code == 8 && err.contains(hint), "{code} {err}");
+    }
 }
 
 #[test]

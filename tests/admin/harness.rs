@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, UsageWatch},
     config,
     drain::Drain,
     snapshot::SnapshotCell,
@@ -45,6 +45,7 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
     let metrics = Metrics::new();
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
+    FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
     let admin = Admin {
         access: Access::new(config).unwrap(),

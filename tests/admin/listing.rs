@@ -24,6 +24,18 @@ async fn page(served: &Served, path: &str) -> (Vec<String>, Option<String>, usiz
     (flags.iter().map(|flag| flag["key"].as_str().unwrap().to_owned()).collect(), next, total)
 }
 
+impl Served {
+    /// How often the metrics say that a flag was evaluated.
+    async fn evaluations(&self, key: &str) -> u64 {
+        let metrics = self.client.get(format!("http://{}/metrics", self.address)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let label = format!("flag=\"{key}\"");
+        let lines = metrics.lines().filter(|line| line.starts_with("flaggate_flag_evaluations_total{"));
+        let counts = lines.filter(|line| line.contains(&label)).map(|line| line.rsplit(' ').next().unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+}
+
 async fn create(served: &Served, flag: Value) {
     let (status, answer) = served.post("/flags", flag).await;
     assert_eq!(status, 200, "{answer}");
@@ -145,6 +157,12 @@ async fn stale_flags_with_the_reasons() {
     let keys: Vec<&Value> = report["flags"].as_array().unwrap().iter().map(|flag| &flag["key"]).collect();
     assert_eq!(keys, ["fresh", "old"], "nothing was evaluated, nor changed within no time");
     assert_eq!(report["flags"][0]["reasons"][0]["reason"], "unused", "{report}");
+    let user = json!({ "user_id": "u" });
+    assert_eq!(served.post("/flags/fresh/evaluate", user.clone()).await.0, 200);
+    assert_eq!(served.post("/flags/evaluate", json!({ "context": user, "flag_keys": ["fresh"] })).await.0, 200);
+    assert_eq!(served.post("/flags/evaluate", json!({ "context": user })).await.0, 200);
+    let counts = (served.evaluations("fresh").await, served.evaluations("old").await);
+    assert_eq!(counts, (2, 0), "who names a flag uses it, who asks for all does not");
     for wrong in ["days=-1", "days=3651", "days=x"] {
         assert_eq!(served.get(&format!("/flags/stale?{wrong}")).await.0, 422);
     }

@@ -12,7 +12,7 @@ use crate::{
         openapi as schema,
         refusal::Refusal,
     },
-    eval::FlagIndex,
+    eval::{Evaluation, FlagIndex},
     model::Context,
 };
 
@@ -40,19 +40,26 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
     let snapshot = admin.cell.load();
     let named: Vec<&str> =
         keys.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    // Who asks for everything says nothing of what is used.
+    let counts = !named.is_empty();
     let wanted = if named.is_empty() { snapshot.keys().collect() } else { named };
     let answers = |context: Context<'_>| {
         let flags: Vec<FlagIndex> = wanted.iter().filter_map(|key| snapshot.flag(key)).collect();
         let mut evaluated = Vec::with_capacity(flags.len());
         snapshot.evaluator(context).evaluate_all(&flags, |_, evaluation| evaluated.extend(evaluation));
-        let mut evaluated = evaluated.into_iter();
-        let mut answer = |key: &str| match snapshot.flag(key).and_then(|_| evaluated.next()) {
+        let mut evaluations = evaluated.iter();
+        let mut answer = |key: &str| match snapshot.flag(key).and_then(|_| evaluations.next()) {
             Some(evaluation) => {
                 json!({ "value": evaluation.value(), "variation": evaluation.variation(), "reason": evaluation.reason })
             }
             None => json!({ "value": null, "error": format!("404: Flag {key} not found") }),
         };
-        wanted.iter().map(|key| ((*key).to_owned(), answer(key))).collect()
+        let answers: Map<String, Value> = wanted.iter().map(|key| ((*key).to_owned(), answer(key))).collect();
+        (answers, evaluated)
     };
-    Ok(Json(asked.answered(admin.profiles.as_ref(), answers).await.0))
+    let (answers, evaluated) = asked.answered(admin.profiles.as_ref(), answers).await.0;
+    if counts {
+        evaluated.iter().for_each(Evaluation::count);
+    }
+    Ok(Json(answers))
 }

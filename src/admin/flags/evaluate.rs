@@ -52,17 +52,19 @@ pub(super) async fn evaluate(
     let snapshot = admin.cell.load();
     let answer = |context: Context<'_>| {
         let evaluation = snapshot.flag(&key).and_then(|flag| snapshot.evaluator(context).evaluate(flag))?;
-        Some(json!({
+        let answer = json!({
             "key": key,
             "value": evaluation.value(),
             "variation": evaluation.variation(),
             "reason": evaluation.reason,
             "prerequisites_met": evaluation.prerequisites_met(),
             "evaluation_details": details(&evaluation),
-        }))
+        });
+        Some((answer, evaluation))
     };
     let (answer, detail) = asked.answered(admin.profiles.as_ref(), answer).await;
-    let mut answer = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
+    let (mut answer, evaluation) = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
+    evaluation.count();
     if let Some(detail) = detail {
         answer["evaluation_details"]["detail"] = detail.into();
     }

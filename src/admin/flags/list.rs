@@ -146,9 +146,10 @@ impl Admin {
         for flag in found {
             match flag.document() {
                 Some(document) => documents.push(document.complete()),
-                // What could not be compiled is shown as it is stored, if it can be read at all.
+                // What could not be compiled is shown as it is stored, if it can be read at all; `/diagnostics` has all.
                 None => {
-                    let stored = self.documents()?.get(&DocumentKey::flag(flag.key())).await?;
+                    let Ok(store) = self.documents() else { continue };
+                    let stored = store.get(&DocumentKey::flag(flag.key())).await.ok().flatten();
                     let document = stored.and_then(|stored| FlagDocument::parse(&stored.text).ok());
                     documents.extend(document.map(|document| document.complete()));
                 }

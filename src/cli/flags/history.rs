@@ -58,7 +58,9 @@ impl History {
         }
         for entry in answer["entries"].as_array().into_iter().flatten() {
             let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
-            say(&format!("{revision:>4}  {}  {action} by {actor}", text(&entry["at"])))?;
+            // To the second.
+            let at = text(&entry["at"]).chars().take(19).collect::<String>().replace('T', " ");
+            say(&format!("{revision:>4}  {at}Z  {action} by {actor}"))?;
             // All of a document that came or went would hide what matters.
             if entry["action"] == "updated" {
                 for line in differences(&entry["changes"]) {

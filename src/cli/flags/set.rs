@@ -8,7 +8,7 @@ use reqwest::{
     Method,
     header::{HeaderName, IF_MATCH},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::{
     ask,
@@ -63,8 +63,12 @@ pub(in crate::cli) struct Rollout {
     key: String,
     /// How many of the users get it, such as 25%.
     #[arg(value_name = "PERCENTAGE", value_parser = percentage)]
-    percentage: f64,
+    percentage: Percentage,
 }
+
+/// A number from 0 to 100, as it was given.
+#[derive(Clone, Debug)]
+struct Percentage(Number);
 
 impl Set {
     pub(super) fn run(&self) -> Result<ExitCode> {
@@ -125,13 +129,14 @@ impl Switch {
 
 impl Rollout {
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let body = json!({ "rollout_enabled": true, "rollout_percentage": self.percentage });
+        let body = json!({ "rollout_enabled": true, "rollout_percentage": self.percentage.0 });
         self.changing.send(Method::PATCH, &self.key, &path(&self.key, ""), &[], Some(body))
     }
 }
 
 /// `25%`, `25` or `0.5`.
-fn percentage(text: &str) -> Result<f64> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
-    number.filter(|number| (0.0..=100.0).contains(number)).context("expected a percentage from 0% to 100%")
+fn percentage(text: &str) -> Result<Percentage> {
+    let number: Option<Number> = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let number = number.filter(|number| number.as_f64().is_some_and(|number| (0.0..=100.0).contains(&number)));
+    number.map(Percentage).context("expected a percentage from 0% to 100%")
 }
