@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live test test-clients test-clients-all lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live test test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 th
 
 test: setup ## run all tests
 	cargo test --locked
+
+test-api: setup ## send what /openapi.json allows, and more, to a demo gateway (about a minute; needs Python)
+	cargo build --locked
+	@scripts/test-api $(or $(CARGO_TARGET_DIR),target)/debug/flaggate
 
 test-clients: setup ## run OpenFeature's Python and Node clients against the gateway (installs them below target/clients)
 	@tests/clients/run python node

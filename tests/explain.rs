@@ -134,6 +134,24 @@ impl Gateway {
         gateway
     }
 
+    /// Waits until the checks have found the upstream that is down.
+    async fn knows_that_beta_is_down(&self) {
+        let by = clock::monotonic() + PATIENCE;
+        loop {
+            let mut fell_back = false;
+            for user in 0..20 {
+                let headers = json!({ "X-User-Id": user.to_string() });
+                let told = self.explain(json!({ "path": "/", "host": "shop.example", "headers": headers })).await;
+                fell_back |= told["decision"]["fell_back"] == true;
+            }
+            if fell_back {
+                return;
+            }
+            assert!(clock::monotonic() < by, "the upstream that is down is never found");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn explain(&self, request: Value) -> Value {
         let answer = self.client.post(format!("http://{}/explain", self.admin)).json(&request).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{request}");
@@ -213,6 +231,7 @@ impl Numbers {
 #[tokio::test]
 async fn a_thousand_requests_go_where_it_was_explained() {
     let gateway = Gateway::start().await;
+    gateway.knows_that_beta_is_down().await;
     let (mut numbers, mut ends) = (Numbers(7), BTreeMap::<String, usize>::new());
     for _ in 0..1000 {
         let request = numbers.request();
@@ -299,4 +318,33 @@ async fn the_way_is_told() {
         !metrics.lines().any(|line| line.starts_with("flaggate_flag_evaluations_total") && !line.ends_with(" 0")),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn the_command_tells_people() {
+    let gateway = Gateway::start().await;
+    let explain = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_flaggate"))
+            .args(["explain", "--admin", &format!("http://{}", gateway.admin)])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = explain(&["http://shop.example/cart", "-H", "X-User-Id: ann", "-H", "X-Plan: pro"]);
+    for expected in [
+        "route       shop",
+        "upstream    feature (by features)",
+        "user        ann",
+        "flag feature\n",
+        "gives        true",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(told.contains("flag nowhere\n  there is no such flag"), "{told}");
+    let refused = explain(&["/a", "-X", "TRACE"]);
+    assert!(refused.contains("REFUSED     405"), "{refused}");
+    let json: Value = serde_json::from_str(&explain(&["/api/new", "--json"])).unwrap();
+    assert_eq!(json["route"], "api");
 }

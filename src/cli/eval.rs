@@ -97,7 +97,7 @@ fn table(told: &Value) -> String {
 }
 
 /// `rule  position=0 result="no_match" …`
-fn facts(step: &Value) -> String {
+pub(super) fn facts(step: &Value) -> String {
     let members = step.as_object().into_iter().flatten();
     let mut line = String::new();
     for (name, value) in members {

@@ -3,6 +3,7 @@
 mod check;
 mod definitions;
 mod eval;
+mod explain;
 mod failure;
 mod flags;
 mod located;
@@ -80,6 +81,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Explain what would become of a request, without sending it: `explain http://shop.example/ -H 'X-User-Id: ann'`.
+    Explain(explain::Explain),
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Completions { shell } => completions(shell),
+        Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),

@@ -22,7 +22,7 @@ use crate::{
     responses(
         (status = 200, description = "all flags; `damaged` names stored documents that cannot be read", content(
             (Value = "application/json", example = json!({"flags": [{"key": "new-search", "name": "New search"}]})),
-            (String = "application/yaml"),
+            (Value = "application/yaml"),
         )),
         (status = 401, description = "no token, or none that is known"),
         (status = 403, description = "the token does not give the right, or the request is not addressed to this listener"),

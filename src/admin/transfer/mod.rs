@@ -7,10 +7,10 @@ mod plan;
 mod problem;
 mod write;
 
-use axum::extract::DefaultBodyLimit;
+use axum::{extract::DefaultBodyLimit, middleware};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::Admin;
+use super::{Admin, problem::as_problems};
 
 /// The largest body of an import.
 const IMPORT_LIMIT: usize = 16 << 20;
@@ -19,4 +19,5 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(export::export))
         .merge(OpenApiRouter::new().routes(routes!(import::import)).layer(DefaultBodyLimit::max(IMPORT_LIMIT)))
+        .layer(middleware::map_response(as_problems))
 }
