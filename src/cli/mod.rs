@@ -88,7 +88,7 @@ enum Command {
     Store(StoreCommand),
     /// Write all flags of a gateway's store out.
     Export(transfer::Export),
-    /// Create and update flags from a file of flaggate, flagd or Unleash definitions.
+    /// Create and update flags from a file of flaggate, flagd, Unleash or GrowthBook definitions.
     Import(transfer::Import),
     /// Make the store's flags those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),

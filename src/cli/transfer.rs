@@ -57,7 +57,7 @@ pub(super) struct Import {
     remote: Remote,
     /// A JSON or YAML file of definitions; `-` is standard input.
     file: PathBuf,
-    /// Whose definitions they are: auto, flaggate, flagd or unleash.
+    /// Whose definitions they are: auto, flaggate, flagd, unleash or growthbook.
     #[arg(long, default_value = "auto")]
     format: String,
     /// What happens to flags that the file does not name.

@@ -15,6 +15,7 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
             Some(_) => Some(Format::Flaggate),
             None if fields.get("key").is_some_and(Value::is_string) => Some(Format::Flaggate),
             None => match (fields.get("features"), fields.get("events")) {
+                (Some(Value::Object(_)), _) => Some(Format::Growthbook),
                 (Some(Value::Array(_)), _) | (None, Some(Value::Array(_))) => Some(Format::Unleash),
                 _ => None,
             },
@@ -25,7 +26,7 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
         pointer: String::new(),
         message:
             "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]}), \
-                  Unleash's features and flagd's flags"
+                  Unleash's features, GrowthBook's features and flagd's flags"
                 .to_owned(),
         effect: Effect::Quarantined,
     })

@@ -7,6 +7,7 @@ mod build;
 mod detect;
 mod flagd;
 mod flaggate;
+mod growthbook;
 mod text;
 mod unleash;
 
@@ -27,11 +28,13 @@ pub enum Format {
     Flagd,
     /// Unleash's features: `{"features": [...], "segments": [...]}`, or the events of its delta.
     Unleash,
+    /// GrowthBook's features: `{"features": {...}}`, as an SDK is sent them.
+    Growthbook,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 3] = [Self::Flaggate, Self::Flagd, Self::Unleash];
+    pub const ALL: [Self; 4] = [Self::Flaggate, Self::Flagd, Self::Unleash, Self::Growthbook];
 
     /// The name in queries and answers.
     #[must_use]
@@ -40,6 +43,7 @@ impl Format {
             Self::Flaggate => "flaggate",
             Self::Flagd => "flagd",
             Self::Unleash => "unleash",
+            Self::Growthbook => "growthbook",
         }
     }
 
@@ -130,6 +134,7 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
         Format::Flaggate => flaggate::read(source, &mut reading),
         Format::Flagd => flagd::read(source, &mut reading),
         Format::Unleash => unleash::read(source, &mut reading),
+        Format::Growthbook => growthbook::read(source, &mut reading),
     }
     reading.refuse_doubles();
     if !reading.faults.is_empty() {

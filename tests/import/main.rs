@@ -3,5 +3,6 @@
 
 mod draws;
 mod flagd;
+mod growthbook;
 mod support;
 mod unleash;

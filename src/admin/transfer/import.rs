@@ -52,7 +52,7 @@ struct Asked {
     tag = "transfer",
     params(
         ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other flags alone; `replace` deletes them, which takes the role admin", example = "merge"),
-        ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd` or `unleash`", example = "auto"),
+        ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd`, `unleash` or `growthbook`", example = "auto"),
         ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("wait" = Option<String>, Query, description = "`all`, or how many gateways the answer waits for"),
         ("timeout" = Option<f64>, Query, description = "for how many seconds, at most 25"),
@@ -177,14 +177,16 @@ fn world(stored: &[Stored], wanted: &[FlagDocument], replace: bool) -> Arc<Snaps
 fn placed(format: Format, flag: &str, below: &str) -> String {
     match format {
         Format::Flaggate => format!("{flag}{below}"),
-        Format::Flagd | Format::Unleash => flag.to_owned(),
+        Format::Flagd | Format::Unleash | Format::Growthbook => flag.to_owned(),
     }
 }
 
 fn said(format: Format, below: &str, message: String) -> String {
     match format {
         Format::Flaggate => message,
-        Format::Flagd | Format::Unleash => format!("the flag that it becomes is wrong at {below}: {message}"),
+        Format::Flagd | Format::Unleash | Format::Growthbook => {
+            format!("the flag that it becomes is wrong at {below}: {message}")
+        }
     }
 }
 
