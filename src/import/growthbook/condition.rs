@@ -50,13 +50,13 @@ fn exists(name: &str) -> Value {
 }
 
 fn test(name: &str, operator: &str, value: &Value) -> Result<Value, Why> {
-    let number = |operator: &str| match value {
-        Value::Number(_) => Ok(build::test(name, operator, value.clone())),
-        _ => Err(format!("{operator} compares numbers only here, and {value} is none")),
+    let number = |operator: &str| match value.is_number() {
+        true => Ok(build::test(name, operator, value.clone())),
+        false => Err(format!("{operator} compares numbers only here, and {value} is none")),
     };
-    let listed = |operator: &str| match value {
-        Value::Array(_) => Ok(build::test(name, operator, value.clone())),
-        _ => Err(format!("{value} is not a list")),
+    let listed = |operator: &str| match value.is_array() {
+        true => Ok(build::test(name, operator, value.clone())),
+        false => Err(format!("{value} is not a list")),
     };
     // A list is in another when they overlap.
     let within = || Ok::<_, Why>(build::any(vec![listed("in")?, listed("any_of")?]));

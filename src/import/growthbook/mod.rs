@@ -57,7 +57,9 @@ impl Variants {
         }
         let name = match value {
             Value::Bool(value) => value.to_string(),
-            _ => format!("v{}", self.0.len() + 1),
+            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                format!("v{}", self.0.len() + 1)
+            }
         };
         self.0.push((name.clone(), value.clone()));
         Ok(name)
