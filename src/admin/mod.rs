@@ -114,9 +114,6 @@ pub fn router(admin: Admin) -> Router {
     let guarded = middleware::from_fn_with_state((admin.access.clone(), Arc::new(rules)), access::guard);
     let router = router
         .fallback(async || Refusal::not_found("Not Found"))
-        .method_not_allowed_fallback(async || {
-            Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned())
-        })
         .layer(Extension(openapi::Served::new(&document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))

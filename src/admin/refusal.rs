@@ -116,6 +116,15 @@ impl From<StoreError> for Refusal {
     }
 }
 
+/// The status of an answer to a failure of the store.
+pub(super) fn status_of(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => StatusCode::CONFLICT,
+        StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut tag = None;
@@ -130,13 +139,7 @@ impl IntoResponse for Refusal {
             }
             Self::Store(error) => {
                 log::error!("admin: {error}");
-                let status = match error {
-                    StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => {
-                        StatusCode::CONFLICT
-                    }
-                    StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                };
+                let status = status_of(&error);
                 (status, error.to_string().into())
             }
         };

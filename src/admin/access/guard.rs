@@ -25,8 +25,12 @@ pub(in crate::admin) async fn guard(
     if let Err(refusal) = check_origin(&access, &request) {
         return ofrep::shaped(request.uri().path(), *refusal);
     }
-    // What is no route is answered with 404, and with 405 what a route does not do: neither tells or does anything.
-    let Some(rule) = rule(&rules, &request) else { return next.run(request).await };
+    // What is no route is answered with 404, which tells and does nothing.
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
+    let rule = match rules.of(request.method(), path.as_str()) {
+        Ok(rule) => rule,
+        Err(allowed) => return unruled(request.uri().path(), &allowed),
+    };
     match admit(&access, rule, &request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -70,11 +74,15 @@ fn check_origin(access: &Access, request: &Request) -> Result<(), Box<Response>>
     )
 }
 
-/// What the route asks for; none: there is no such route, or it does not know the method.
-fn rule(rules: &Rules, request: &Request) -> Option<Rule> {
-    let path = request.extensions().get::<MatchedPath>()?;
-    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    rules.of(method, path.as_str())
+/// The answer to a method that nothing is said of, whether or not there is a handler: those in `allowed` have a rule.
+fn unruled(path: &str, allowed: &[Method]) -> Response {
+    if allowed.is_empty() {
+        log::error!("admin: nothing says who may ask for {path:?}, so nobody may");
+        return problem(StatusCode::FORBIDDEN, "nothing says who may ask for this, so nobody may");
+    }
+    let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let refusal = Refusal::Status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned());
+    ([(header::ALLOW, allowed.join(","))], refusal).into_response()
 }
 
 /// Who calls, if they may what the route does.
@@ -131,4 +139,36 @@ fn text(request: &Request, name: HeaderName) -> Option<&str> {
 fn is_loopback(authority: &Authority) -> bool {
     let host = authority.host().trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware, routing::get};
+    use serde_json::json;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn a_route_that_says_nothing_is_refused() {
+        let document = json!({ "paths": { "/said": { "get": { "security": [{}] } } } });
+        let rules = Arc::new(Rules::of_document(&document).unwrap());
+        let access = Access::new(&config::Admin::default()).unwrap();
+        let router = Router::new()
+            .route("/said", get(async || "done").post(async || "done"))
+            .route("/unsaid", get(async || "done"))
+            .layer(middleware::from_fn_with_state((access, rules), guard));
+        for (method, path, status) in [
+            ("GET", "/said", 200),
+            ("HEAD", "/said", 200),
+            ("POST", "/said", 405),
+            ("GET", "/unsaid", 403),
+            ("GET", "/no", 404),
+        ] {
+            let request = Request::builder().method(method).uri(path).header("host", "localhost").body(Body::empty());
+            let answer = router.clone().oneshot(request.unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status, "{method} {path}");
+        }
+    }
 }

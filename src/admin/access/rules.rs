@@ -50,14 +50,22 @@ impl Rules {
         Ok(rules)
     }
 
-    /// The rule of a route; none when it does not know the method.
-    pub(in crate::admin) fn of(&self, method: &Method, path: &str) -> Option<Rule> {
-        let own = |path: &str| {
-            let rules = self.0.get(path)?;
-            rules.iter().find(|(known, _)| known == method).map(|(_, rule)| *rule)
-        };
-        let alias = || ALIASES.iter().find(|(alias, _)| *alias == path).and_then(|(_, path)| own(path));
-        own(path).or_else(alias)
+    /// The rule of a route for a method. HEAD is GET without a body.
+    ///
+    /// # Errors
+    /// Nothing is said of the method; the methods that have a rule.
+    pub(in crate::admin) fn of(&self, method: &Method, path: &str) -> Result<Rule, Vec<Method>> {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == path).map(|(_, path)| *path);
+        let rules = [Some(path), alias].into_iter().flatten().filter_map(|path| self.0.get(path)).flatten();
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let found = rules.clone().find(|(known, _)| known == method).map(|(_, rule)| *rule);
+        found.ok_or_else(|| {
+            let mut allowed: Vec<Method> = rules.map(|(known, _)| known.clone()).collect();
+            if allowed.contains(&Method::GET) {
+                allowed.push(Method::HEAD);
+            }
+            allowed
+        })
     }
 }
 
@@ -83,9 +91,13 @@ mod tests {
     fn read(security: Value) -> Result<Option<Rule>, String> {
         let document = json!({ "paths": { "/flags/{key}": { "get": { "security": security } } } });
         let rules = Rules::of_document(&document)?;
-        assert_eq!(rules.of(&Method::GET, "/flags/evaluate"), rules.of(&Method::GET, "/flags/{key}"));
-        assert_eq!((rules.of(&Method::PUT, "/flags/{key}"), rules.of(&Method::GET, "/else")), (None, None));
-        Ok(rules.of(&Method::GET, "/flags/{key}"))
+        let found = rules.of(&Method::GET, "/flags/{key}");
+        for (method, path) in [(Method::GET, "/flags/evaluate"), (Method::HEAD, "/flags/{key}")] {
+            assert_eq!(rules.of(&method, path), found);
+        }
+        assert_eq!(rules.of(&Method::PUT, "/flags/{key}"), Err(vec![Method::GET, Method::HEAD]));
+        assert_eq!(rules.of(&Method::GET, "/else"), Err(Vec::new()));
+        Ok(found.ok())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{model::Fault, store::StoreError};
+use crate::{admin::refusal::status_of, model::Fault, store::StoreError};
 
 /// Why an export or import is not done, or not to its end.
 #[derive(Debug)]
@@ -40,15 +40,6 @@ impl Problem {
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
-    }
-}
-
-/// The status of an answer to a failure of the store.
-pub(super) fn status_of(error: &StoreError) -> StatusCode {
-    match error {
-        StoreError::Conflict { .. } | StoreError::Moved { .. } | StoreError::Fenced { .. } => StatusCode::CONFLICT,
-        StoreError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     plan::{Entry, Fate},
-    problem::{Problem, status_of},
+    problem::Problem,
 };
 use crate::{
-    admin::{Admin, access::Caller},
+    admin::{Admin, access::Caller, refusal::status_of},
     clock,
     model::{DocumentKey, WorldRevision},
     store::{StoreError, Write},
