@@ -49,6 +49,7 @@ fn options() -> SyncOptions {
         compare_every: Duration::from_millis(50),
         compare_after_hint: Duration::from_millis(20),
         pause_after_publish: Duration::from_millis(2),
+        pause_most: Duration::from_millis(2),
         hints_within: Duration::from_millis(10),
         retry_first: Duration::from_millis(5),
         retry_most: Duration::from_millis(20),
@@ -171,8 +172,8 @@ impl Store for Unreliable {
         let contents = self.inner().await?.load().await?;
         Ok(Contents { revision: self.claimed(contents.revision), ..contents })
     }
-    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
-        self.inner().await?.get(document).await
+    async fn read(&self, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError> {
+        self.inner().await?.read(documents).await
     }
     async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
         self.inner().await?.list(kind).await

@@ -82,8 +82,9 @@ impl Store for MemoryStore {
         Ok(Contents { revision: state.world.clone(), documents: state.documents.iter().map(stored).collect() })
     }
 
-    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
-        Ok(self.state().documents.get_key_value(document).map(stored))
+    async fn read(&self, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError> {
+        let state = self.state();
+        Ok(documents.iter().filter_map(|document| state.documents.get_key_value(document).map(stored)).collect())
     }
 
     async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {

@@ -12,7 +12,7 @@ mod redis;
 mod seed;
 mod sync;
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -200,8 +200,12 @@ pub trait Subscription: Send {
 pub trait Store: Send + Sync {
     /// Reads everything at one moment.
     async fn load(&self) -> Result<Contents, StoreError>;
+    /// Reads these documents, in any order; those that are not there are left out.
+    async fn read(&self, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError>;
     /// Reads one document.
-    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError>;
+    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.read(slice::from_ref(document)).await?.pop())
+    }
     /// Reads all documents of one kind, sorted by key.
     async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError>;
     /// Reads the revision of the whole.

@@ -96,9 +96,9 @@ impl Store for EmbeddedStore {
         self.blocking(File::load).await
     }
 
-    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
-        let document = document.clone();
-        self.blocking(move |file| file.get(document)).await
+    async fn read(&self, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError> {
+        let documents = documents.to_vec();
+        self.blocking(move |file| file.read(documents)).await
     }
 
     async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
@@ -193,13 +193,16 @@ impl File {
         Ok(Contents { revision, documents })
     }
 
-    fn get(&self, document: DocumentKey) -> Result<Option<Stored>, Failure> {
+    fn read(&self, documents: Vec<DocumentKey>) -> Result<Vec<Stored>, Failure> {
         let table = self.database.begin_read()?.open_table(DOCUMENTS)?;
-        let found = table.get((document.kind.as_str(), &*document.key))?;
-        Ok(found.map(|found| {
-            let (revision, text) = found.value();
-            Stored { document, text: text.into(), revision }
-        }))
+        let mut read = Vec::with_capacity(documents.len());
+        for document in documents {
+            if let Some(found) = table.get((document.kind.as_str(), &*document.key))? {
+                let (revision, text) = found.value();
+                read.push(Stored { document, text: text.into(), revision });
+            }
+        }
+        Ok(read)
     }
 
     /// Writes in one transaction; a conflict leaves it uncommitted, which undoes it.

@@ -74,15 +74,15 @@ impl RedisStore {
         Self { reconcile_every: every, ..self }
     }
 
-    async fn read(&self, live: &mut Live, kinds: &[DocumentKind]) -> Result<Contents, StoreError> {
+    async fn read_all(&self, live: &mut Live, kinds: &[DocumentKind]) -> Result<Contents, StoreError> {
         reading::read_all(live, &self.scripts, &self.names, kinds).await
     }
 
-    async fn read_one(&self, live: &mut Live, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
-        let key = self.names.key(&names::name(document));
+    async fn read_these(&self, live: &mut Live, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError> {
+        let keys: Vec<String> = documents.iter().map(|document| self.names.key(&names::name(document))).collect();
         let mut found = BTreeMap::new();
-        reading::read_keys(live, &self.scripts, &self.names, &[key], &mut found).await?;
-        Ok(found.remove(document))
+        reading::read_keys(live, &self.scripts, &self.names, &keys, &mut found).await?;
+        Ok(found.into_values().collect())
     }
 
     async fn read_revision(&self, live: &mut Live) -> Result<WorldRevision, StoreError> {
@@ -149,19 +149,19 @@ impl RedisStore {
 impl Store for RedisStore {
     async fn load(&self) -> Result<Contents, StoreError> {
         let mut live = self.link.live().await?;
-        let read = self.read(&mut live, &DocumentKind::ALL).await;
+        let read = self.read_all(&mut live, &DocumentKind::ALL).await;
         self.link.keep(&live, read).await
     }
 
-    async fn get(&self, document: &DocumentKey) -> Result<Option<Stored>, StoreError> {
+    async fn read(&self, documents: &[DocumentKey]) -> Result<Vec<Stored>, StoreError> {
         let mut live = self.link.live().await?;
-        let read = self.read_one(&mut live, document).await;
+        let read = self.read_these(&mut live, documents).await;
         self.link.keep(&live, read).await
     }
 
     async fn list(&self, kind: DocumentKind) -> Result<Vec<Stored>, StoreError> {
         let mut live = self.link.live().await?;
-        let read = self.read(&mut live, &[kind]).await;
+        let read = self.read_all(&mut live, &[kind]).await;
         Ok(self.link.keep(&live, read).await?.documents)
     }
 

@@ -18,6 +18,9 @@ use crate::{
 /// How many hints may wait before a load in full is the shorter way.
 const MOST_PENDING: usize = 10_000;
 
+/// So many hints that waited together are a storm; fewer are writes that come one after the other.
+const STORM: usize = 4;
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -28,6 +31,9 @@ pub struct Timing {
     /// Hints that come this soon after something was published are followed together when it is over: a storm of writes
     /// then costs a few compiles, while a lone write is followed at once.
     pub pause_after_publish: Duration,
+    /// The pause doubles up to this while each one gathers a storm of hints, as what each compile takes from the
+    /// requests' threads is then spent less often.
+    pub pause_most: Duration,
     /// How long hints may be on their way after the store answered a comparison with a later revision.
     pub hints_within: Duration,
     /// The first wait after the store was lost; each time 50 % to 100 % of it.
@@ -42,6 +48,7 @@ impl Default for Timing {
             compare_every: Duration::from_secs(10),
             compare_after_hint: Duration::from_millis(500),
             pause_after_publish: Duration::from_millis(4),
+            pause_most: Duration::from_millis(32),
             hints_within: Duration::from_millis(200),
             retry_first: Duration::from_millis(50),
             retry_most: Duration::from_secs(2),
@@ -147,6 +154,8 @@ pub(super) struct SyncMachine {
     reload: bool,
     compare: bool,
     compare_at: Instant,
+    /// How long hints wait after the next publish.
+    pause: Duration,
     /// Hints wait until then.
     pause_until: Option<Instant>,
     retry_at: Option<Instant>,
@@ -171,6 +180,7 @@ impl SyncMachine {
             reload: true,
             compare: false,
             compare_at: now + timing.compare_every,
+            pause: timing.pause_after_publish,
             pause_until: None,
             retry_at: None,
             failures: 0,
@@ -224,8 +234,7 @@ impl SyncMachine {
             Message::Published { empty } => {
                 if let Some(Doing::Publishing(revision)) = self.doing.take() {
                     self.applied = Some((revision, empty));
-                    let pause = self.timing.pause_after_publish;
-                    self.pause_until = (!pause.is_zero()).then(|| now + pause);
+                    self.pause_until = (!self.pause.is_zero()).then(|| now + self.pause);
                 }
             }
             Message::Failed => {
@@ -287,6 +296,11 @@ impl SyncMachine {
         }
         if let Some(last) = self.pending.last().filter(|_| self.pause_until.is_none()) {
             let revision = last.revision.clone();
+            match self.pending.len() {
+                1 => self.pause = self.timing.pause_after_publish,
+                STORM.. => self.pause = self.timing.pause_most.min(self.pause * 2),
+                _ => {}
+            }
             let mut documents: Vec<DocumentKey> = self.pending.drain(..).map(|hint| hint.document).collect();
             documents.sort();
             documents.dedup();

@@ -110,6 +110,29 @@ fn a_lone_change_is_followed_at_once_and_those_right_after_it_together() {
 }
 
 #[test]
+fn the_pause_grows_in_a_storm_and_is_short_again_after_it() {
+    let mut bench = with_one_document();
+    let pause = |bench: &mut Bench, writes: u8| {
+        deliver_at_once(bench);
+        for value in 0..writes {
+            bench.write(2, Some(value));
+        }
+        deliver_at_once(bench);
+        let mut waited = 0;
+        while bench.served.as_ref() != Some(&bench.store) {
+            bench.step(Step::Wait { ms: 1 });
+            waited += 1;
+            deliver_at_once(bench);
+        }
+        waited
+    };
+    let storm = [0; 6].map(|_| pause(&mut bench, 10));
+    assert_eq!(storm, [4, 8, 16, 32, 32, 32]);
+    let after = [0; 3].map(|_| pause(&mut bench, 1));
+    assert_eq!(after, [32, 4, 4]);
+}
+
+#[test]
 fn a_gap_loads_in_full() {
     let mut bench = with_one_document();
     bench.write(2, Some(2));

@@ -9,7 +9,7 @@ mod machine_bench;
 mod machine_tests;
 mod status;
 
-use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{broadcast, watch},
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     clock,
-    model::{Change, WorldRevision},
+    model::{Change, DocumentKey, WorldRevision},
     snapshot::Publisher,
 };
 
@@ -58,7 +58,7 @@ impl Default for SyncOptions {
             backup: None,
             timing: Timing::default(),
             answer_within: Duration::from_secs(5),
-            backup_every: Duration::from_secs(1),
+            backup_every: Duration::from_secs(5),
         }
     }
 }
@@ -249,12 +249,10 @@ async fn perform(store: Arc<dyn Store>, compiler: Arc<Compiler>, command: Comman
         Command::Compare => ask(by, store.revision()).await.map(|found| Done::Told(Message::Compared(found))),
         Command::Fetch(documents) => {
             ask(by, async {
-                let mut changes = Vec::with_capacity(documents.len());
-                for document in documents {
-                    let text = store.get(&document).await?.map(|stored| stored.text);
-                    changes.push(Change { document, text });
-                }
-                Ok(Done::Told(Message::Fetched(changes)))
+                let read = store.read(&documents).await?.into_iter().map(|stored| (stored.document, stored.text));
+                let mut texts: BTreeMap<DocumentKey, Arc<str>> = read.collect();
+                let change = |document| Change { text: texts.remove(&document), document };
+                Ok(Done::Told(Message::Fetched(documents.into_iter().map(change).collect())))
             })
             .await
         }
