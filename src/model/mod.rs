@@ -3,6 +3,7 @@
 mod attribute;
 mod change;
 mod difference;
+mod document;
 mod fault;
 mod flag;
 mod imagined;
@@ -10,14 +11,19 @@ mod profile;
 mod reason;
 mod revision;
 mod role;
+mod segment;
+mod trained;
 
 pub use attribute::{Attribute, Attributes, Context, NoAttributes};
 pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use difference::{Difference, differences};
 pub use fault::{Diagnostic, Effect, Fault};
-pub use flag::{FlagDocument, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
+pub use document::{MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
+pub use flag::FlagDocument;
 pub use imagined::ImaginedRequest;
 pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;
 pub use role::Role;
+pub use segment::SegmentDocument;
+pub use trained::ModelDocument;
