@@ -44,9 +44,8 @@ impl Predictor {
 
     /// Asks the model about who has these attributes.
     pub fn predict<'a>(&self, attribute: &impl Fn(&str) -> Option<Attribute<'a>>) -> Prediction {
-        drop(attribute(""));
         match self.kind {
-            Kind::Probability => Prediction::Probability(0.0),
+            Kind::Probability => Prediction::Probability(attribute("").map_or(0.0, |_| 1.0)),
             Kind::Clusters => Prediction::Cluster(0),
         }
     }
