@@ -128,6 +128,12 @@ impl Snapshot {
         self.segments.ordered.iter().filter_map(|index| Some((*index, self.segments.get(*index)?)))
     }
 
+    /// One segment; `None` if it was removed.
+    #[must_use]
+    pub fn segment_at(&self, segment: SegmentIndex) -> Option<&Segment> {
+        self.segments.get(segment)
+    }
+
     /// The document of a segment, as served.
     #[must_use]
     pub fn segment_document(&self, id: &str) -> Option<&SegmentDocument> {
