@@ -6,6 +6,8 @@ mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+#[cfg(test)]
+mod segment_tests;
 mod segments;
 mod stale;
 #[cfg(test)]
