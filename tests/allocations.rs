@@ -1,7 +1,10 @@
-//! Evaluation allocates nothing.
+//! Evaluation and prediction allocate nothing.
+
+use std::sync::Mutex;
 
 use flaggate::{
-    model::{Context, DocumentKey, WorldRevision},
+    model::{Attributes as _, Context, DocumentKey, ModelDocument, WorldRevision},
+    predict::Predictor,
     snapshot::World,
 };
 use jiff::Timestamp;
@@ -9,6 +12,21 @@ use serde_json::{Map, Value, json};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// Allocations are counted for the whole process, so that one test counts at a time.
+static COUNTING: Mutex<()> = Mutex::new(());
+
+/// How many blocks `work` allocates.
+fn allocated(work: impl Fn()) -> u64 {
+    let alone = COUNTING.lock().unwrap();
+    work(); // what is made once for each thread is made now
+    let profiler = dhat::Profiler::builder().testing().build();
+    let before = dhat::HeapStats::get().total_blocks;
+    work();
+    let count = dhat::HeapStats::get().total_blocks - before;
+    drop((profiler, alone));
+    count
+}
 
 #[test]
 fn evaluation_allocates_nothing() {
@@ -54,12 +72,35 @@ fn evaluation_allocates_nothing() {
             found.count();
         }
     };
-    evaluate("drawn");
-    evaluate("flag"); // the regex engine takes its scratch space once for each thread
-    let profiler = dhat::Profiler::builder().testing().build();
-    let before = dhat::HeapStats::get().total_blocks;
-    evaluate("flag");
-    evaluate("drawn");
-    assert_eq!(dhat::HeapStats::get().total_blocks - before, 0);
-    drop(profiler);
+    let count = allocated(|| {
+        evaluate("drawn");
+        evaluate("flag");
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn prediction_allocates_nothing() {
+    let columns: Vec<String> = (0..32).map(|number| format!("feature_{number}")).collect();
+    let model = |fields: Value| {
+        let mut document = json!({"id": "model", "feature_columns": columns, "encodings": {"feature_7": {"DE": 1}},
+            "scaler": {"mean": vec![0.5; 32], "scale": vec![2.0; 32]}});
+        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Predictor::compile(&ModelDocument::parse(&document.to_string()).unwrap()).unwrap()
+    };
+    let models = [
+        model(json!({"kind": "logistic", "coefficients": vec![0.1; 32], "intercept": 1})),
+        model(json!({"kind": "kmeans", "centroids": [vec![0.1; 32], vec![1.0; 32]]})),
+    ];
+    let attributes: Map<String, Value> =
+        json!({"feature_0": 1, "feature_1": "2.5", "feature_2": "no number", "feature_3": true, "feature_7": "DE"})
+            .as_object()
+            .unwrap()
+            .clone();
+    let count = allocated(|| {
+        for model in &models {
+            std::hint::black_box(model.predict(&|name| attributes.attribute(name)));
+        }
+    });
+    assert_eq!(count, 0);
 }

@@ -14,11 +14,11 @@ mod role;
 mod segment;
 mod trained;
 
-pub use attribute::{Attribute, Attributes, Context, NoAttributes};
+pub use attribute::{Attribute, Attributes, Context, NoAttributes, parse_number};
 pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use difference::{Difference, differences};
-pub use fault::{Diagnostic, Effect, Fault};
 pub use document::{MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
+pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::FlagDocument;
 pub use imagined::ImaginedRequest;
 pub use profile::{Profile, WithProfile};
