@@ -6,6 +6,7 @@ mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+mod population;
 #[cfg(test)]
 mod segment_tests;
 mod segments;
@@ -29,6 +30,7 @@ use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
+pub use population::{Estimate, Overlap};
 pub use stale::{Stale, StaleFlag, StaleReason};
 pub use usage::Usage;
 pub use world::World;
