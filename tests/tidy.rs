@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["model", "clock", "config"]),
     ("profiles", &["model", "clock", "config", "telemetry"]),
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
+    ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "clock", "config", "drain", "telemetry"]),
     ("admin", &["model", "eval", "snapshot", "import", "profiles", "store", "clock", "config", "drain", "telemetry"]),
     ("demo", &["model", "store", "clock", "config"]),
