@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod documents;
 mod dry_run;
 mod explain;
 mod flag_metrics;

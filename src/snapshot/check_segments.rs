@@ -19,6 +19,8 @@ pub(super) fn check_segment(snapshot: &Snapshot, document: &SegmentDocument) -> 
     // A segment may be there before its model is: nobody is a member until then.
     let waits = |fault: &Fault| fault.pointer == "/ml_model_id" && fault.effect == Effect::Inert;
     faults.extend(compiled.faults.into_iter().filter(|fault| !waits(fault)));
+    let known: BTreeSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+    faults.extend(eval::check_segment(document.fields()).into_iter().filter(|fault| !known.contains(&fault.pointer)));
     for (pointer, named) in eval::segment_references(document.fields()) {
         if let Some(path) = way(snapshot, &named, &id) {
             faults.push(refused(pointer, format!("a cycle: {id} → {}", path.join(" → "))));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::entry::{is_full, page};
 use crate::{
-    admin::{Admin, flags::Key, openapi as schema, paging::Page, refusal::Refusal},
+    admin::{Admin, documents::Key, openapi as schema, paging::Page, refusal::Refusal},
     model::DocumentKey,
 };
 
