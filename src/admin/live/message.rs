@@ -186,6 +186,23 @@ impl Update {
         let event = event(name, &full);
         Self { kind, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
     }
+
+    /// What happens around a segment that is no change of its document.
+    fn of_segment(segment: &str, name: &str, told: Value) -> Self {
+        let text: Utf8Bytes = told.to_string().into();
+        let event = event(name, &text);
+        Self { kind: Kind::Segments, key: segment.into(), plain: text.clone(), full: text, event }
+    }
+}
+
+/// What is told of a segment that is worked out anew.
+pub(super) fn of_recompute(segment: &str, progress: Value) -> Update {
+    const NAME: &str = "recompute_progress";
+    let mut told = json!({ "type": NAME });
+    if let (Some(told), Value::Object(progress)) = (told.as_object_mut(), progress) {
+        told.extend(progress);
+    }
+    Update::of_segment(segment, NAME, told)
 }
 
 /// So many moves are told one by one; of more, only how many there were in each segment.
@@ -198,11 +215,7 @@ pub(super) fn of_moves(moved: &[Moved], at: Timestamp) -> Vec<Update> {
         entered.chain(left.iter().map(move |segment| (segment, user_id, "segment_left")))
     });
     let time = format!("{at:.6}");
-    let update = |segment: &str, name: &str, told: Value| {
-        let text: Utf8Bytes = told.to_string().into();
-        let event = event(name, &text);
-        Update { kind: Kind::Segments, key: segment.into(), plain: text.clone(), full: text, event }
-    };
+    let update = Update::of_segment;
     let moves = moved.iter().map(|moved| moved.entered.len() + moved.left.len()).sum::<usize>();
     if moves <= MOST_MOVES {
         let tell = |(segment, user_id, name): (&String, &String, &str)| {

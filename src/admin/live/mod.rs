@@ -123,6 +123,11 @@ impl Live {
         });
     }
 
+    /// Tells how far a segment is worked out anew.
+    pub(super) fn tell_recompute(&self, segment: &str, progress: serde_json::Value) {
+        self.0.hub.push_users(vec![message::of_recompute(segment, progress)]);
+    }
+
     /// How many clients there are.
     #[must_use]
     pub fn clients(&self) -> usize {

@@ -22,7 +22,7 @@ use crate::{
     store::{
         ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Patched, ProfilePatch, ProfileStore, Sample,
         StoreError, StoredProfile, Unwritten,
-        profiles::{Page, Sampler, bytes_of, text_of},
+        profiles::{Page, Sampler, profile_bytes, text_of},
     },
 };
 
@@ -84,7 +84,7 @@ impl ProfileStore for EmbeddedStore {
             let Stored { attributes, behavioral_data, .. } = stored(writing, user_id)?.unwrap_or_default();
             let mut profile = Profile { attributes, behavioral_data, activity: None };
             patch.apply(&mut profile);
-            let bytes = bytes_of(&profile);
+            let bytes = profile_bytes(&profile);
             if bytes > MAX_PROFILE_BYTES {
                 return Ok(Patched::TooLarge(bytes));
             }

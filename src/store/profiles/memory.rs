@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Page, Patched, ProfilePatch, ProfileStore,
-    Sample, Sampler, StoredProfile, Unwritten, UserFeed, stored::bytes_of,
+    Sample, Sampler, StoredProfile, Unwritten, UserFeed, stored::profile_bytes,
 };
 use crate::{clock, model::Profile, store::StoreError};
 
@@ -118,7 +118,7 @@ impl ProfileStore for MemoryProfiles {
         let mut users = self.users();
         let mut profile = users.profiles.get(user_id).map(|stored| stored.profile.clone()).unwrap_or_default();
         patch.apply(&mut profile);
-        let bytes = bytes_of(&profile);
+        let bytes = profile_bytes(&profile);
         if bytes > MAX_PROFILE_BYTES {
             return Ok(Patched::TooLarge(bytes));
         }

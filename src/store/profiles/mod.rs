@@ -21,8 +21,8 @@ pub(super) use feed::{UserFeed, one_by_one};
 pub use memory::MemoryProfiles;
 pub use sample::Sample;
 pub(super) use sample::Sampler;
-pub use stored::{Count, Cursor, MAX_PROFILE_BYTES, Patched, ProfilePatch, StoredProfile, Unwritten};
-pub(super) use stored::{bytes_of, merge, text_of};
+pub use stored::{Count, Cursor, MAX_PROFILE_BYTES, Patched, ProfilePatch, StoredProfile, Unwritten, profile_bytes};
+pub(super) use stored::{merge, text_of};
 
 /// The pause before changes are listened to again after that ended.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -96,8 +96,9 @@ impl Cursor {
     }
 }
 
-/// How long the stored texts are together.
-pub(in crate::store) fn bytes_of(profile: &Profile) -> usize {
+/// How many bytes the texts of a profile's attributes and behavioral data have together.
+#[must_use]
+pub fn profile_bytes(profile: &Profile) -> usize {
     [&profile.attributes, &profile.behavioral_data].into_iter().map(|fields| text_of(fields).len()).sum()
 }
 
