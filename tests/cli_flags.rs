@@ -4,17 +4,11 @@
 #[path = "support/cli.rs"]
 mod cli;
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
-use self::cli::Gateway;
+use self::cli::{Gateway, free};
 
 impl Gateway {
     fn flag_with(&self, key: &str, token_file: &str) -> Value {

@@ -26,7 +26,8 @@ impl World {
         let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\n{store}", redis.port);
         let mut gateways = Vec::new();
         for number in 1..=count {
-            let name = format!("server.name = \"gateway-{number}\"");
+            // A machine that is busy must not make a quick answer late.
+            let name = format!("server.name = \"gateway-{number}\"\nprofiles.budget = \"2s\"");
             gateways.push(Gateway::start(upstreams, &store, &name).await);
         }
         let flag = json!({ "key": "canary", "name": "Canary", "rollout_enabled": true, "rollout_percentage": 0 });

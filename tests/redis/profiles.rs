@@ -7,9 +7,19 @@ use flaggate::{
     store::{Count, Cursor, Patched, ProfilePatch, ProfileStore, RedisStore, Unwritten},
 };
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
-use crate::{cluster::Cluster, server::Server};
+use crate::{
+    cluster::Cluster,
+    proxy::{Fault, Proxy},
+    replicas::{Gateway, PATIENCE, until, upstream},
+    server::Server,
+};
 
 /// A store of profiles, and its server.
 pub(crate) struct Home {
@@ -154,4 +164,77 @@ async fn very_many_are_estimated() {
     let Count { number, exact: false } = store.count_profiles().await.unwrap() else { panic!("it is counted") };
     // Five standard deviations of 2 000 draws.
     assert!((81_000..=99_000).contains(&number), "{number}");
+}
+
+/// A gateway whose one flag asks for what is stored: users with the plan `pro` go to `canary`.
+pub(crate) async fn asks_profiles(port: u16) -> Gateway {
+    let upstreams = [upstream("stable").await, upstream("canary").await];
+    let section = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"");
+    let gateway = Gateway::start(upstreams, &section, "").await;
+    gateway.until_store("the store answers", |store| store["store_up"] == true).await;
+    let rule = json!({ "attribute": "plan", "operator": "equals", "value": "pro" });
+    let flag = json!({ "key": "canary", "name": "Canary", "targeting_enabled": true, "targeting_rules": [rule] });
+    let (status, answer) = gateway.ask("POST", "/flags?wait=all", Some(flag)).await;
+    assert_eq!(status, 200, "{answer}");
+    gateway
+}
+
+/// How many look-ups had no answer in time.
+pub(crate) async fn unavailable(gateway: &Gateway) -> u64 {
+    let (_, metrics) = gateway.ask("GET", "/metrics", None).await;
+    let name = "flaggate_profile_lookups_total{result=\"unavailable\"} ";
+    let line = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_on_while_profiles_do_not_come() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::start(server.port).await;
+    let gateway = asks_profiles(proxy.port()).await;
+    let (status, _) = gateway.ask("PUT", "/profiles/ann", Some(json!({ "attributes": { "plan": "pro" } }))).await;
+    assert_eq!(status, 201);
+    let mut client = gateway.client();
+    until("ann is looked up in time", async || gateway.client().get("ann").await.as_deref() == Some("canary")).await;
+    let before = unavailable(&gateway).await;
+    proxy.become_of(Fault::HalfOpen);
+    // More than may be looked up at once.
+    for number in 0..300 {
+        assert_eq!(client.get(&format!("user-{number}")).await.as_deref(), Some("stable"), "{number}");
+    }
+    assert_eq!(client.get("ann").await.as_deref(), Some("canary"), "what is known is known");
+    assert_eq!(unavailable(&gateway).await - before, 300);
+    proxy.become_of(Fault::None);
+    until("profiles come again", async || {
+        let (status, _) = gateway.ask("PUT", "/profiles/bob", Some(json!({ "attributes": { "plan": "pro" } }))).await;
+        status < 300 && gateway.client().get("bob").await.as_deref() == Some("canary")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_the_store_stops_says_where_to_go_on() {
+    let mut server = Server::start(&[]);
+    let gateway = asks_profiles(server.port).await;
+    let chunk = |from: usize, to: usize| -> String {
+        let lines: String = (from..to).map(|number| format!("{{\"user_id\": \"u{number}\"}}\n")).collect();
+        format!("{:x}\r\n{lines}\r\n", lines.len())
+    };
+    let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
+    let head =
+        "POST /profiles:batch HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all((head.to_owned() + &chunk(0, 1000)).as_bytes()).await.unwrap();
+    server.wait_until(|server| server.ask(&["EXISTS", "user_profile:u999"]) == "1");
+    server.kill();
+    stream.write_all((chunk(1000, 2500) + "0\r\n\r\n").as_bytes()).await.unwrap();
+    let mut told = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut told)).await.unwrap().unwrap();
+    let last =
+        told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).rfind(Value::is_object).unwrap();
+    assert_eq!((&last["done"], &last["failed"], &last["complete"]), (&json!(1000), &json!(0), &json!(false)), "{last}");
+    assert_eq!(last["resume_at_line"], 1001);
+    assert!(last["error"].as_str().unwrap().contains("unavailable"), "{last}");
+    // Of a store that is known to be down, the status tells.
+    let request = reqwest::Client::new().post(format!("http://{}/profiles:batch", gateway.admin));
+    assert_eq!(request.send().await.unwrap().status(), 503);
 }

@@ -20,7 +20,7 @@ pub(crate) struct Gateway {
 /// Exit code, standard output, standard error.
 pub(crate) type Said = (i32, String, String);
 
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
