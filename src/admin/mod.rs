@@ -18,6 +18,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod refusal;
+mod segments;
 mod trail;
 mod transfer;
 
@@ -103,6 +104,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(segments::router())
         .merge(transfer::router())
         .merge(trail::router())
         .merge(explain::router())

@@ -11,5 +11,6 @@ mod history;
 mod listing;
 mod ofrep;
 mod races;
+mod segments;
 mod transfer;
 mod wire;

@@ -14,7 +14,11 @@ use crate::{
 };
 
 /// The document that a body creates.
-pub(super) fn created<D: Document>(body: Map<String, Value>, snapshot: &Snapshot, now: Timestamp) -> Result<D, Refusal> {
+pub(super) fn created<D: Document>(
+    body: Map<String, Value>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<D, Refusal> {
     let document: D = formed(body, now)?;
     Refusal::of_faults(document.faults(snapshot))?;
     Ok(document)
@@ -160,11 +164,7 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
 }
 
 /// The document of these fields, unless something is wrong with it that was not wrong before.
-fn checked<D: Document>(
-    fields: Map<String, Value>,
-    before: Option<&D>,
-    snapshot: &Snapshot,
-) -> Result<D, Refusal> {
+fn checked<D: Document>(fields: Map<String, Value>, before: Option<&D>, snapshot: &Snapshot) -> Result<D, Refusal> {
     let document = D::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
     let mut faults = document.faults(snapshot);
     if let Some(before) = before.filter(|_| !faults.is_empty()) {

@@ -54,6 +54,9 @@ impl Document for SegmentDocument {
 
     fn issue(fields: &Map<String, Value>) -> Option<Issue> {
         let id = fields.get("id").and_then(Value::as_str).filter(|id| RESERVED.contains(id))?;
-        Some(Issue::of_body(format!("no segment can be called {id:?}: /segments/{id} is something else"), "value_error").at("id"))
+        Some(
+            Issue::of_body(format!("no segment can be called {id:?}: /segments/{id} is something else"), "value_error")
+                .at("id"),
+        )
     }
 }

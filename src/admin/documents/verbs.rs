@@ -11,9 +11,9 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{
-    Document, check_size,
+    Document,
     change::{Ask, Plan},
-    document_of, formed, success, success_of,
+    check_size, document_of, formed, success, success_of,
 };
 use crate::{
     admin::{
@@ -63,7 +63,8 @@ impl Admin {
         let name = document.name();
         let exists = || {
             let mut letters = D::WORD.chars();
-            let word: String = letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect();
+            let word: String =
+                letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect();
             Refusal::conflict(format!("{word} already exists"))
         };
         if dry_run.0 {

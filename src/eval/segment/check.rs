@@ -106,12 +106,24 @@ mod tests {
             (json!({ "name": " " }), vec!["/name"]),
             (json!({}), vec!["/name"]),
             (json!({ "name": "S", "type": "ml_based", "threshold": 0.5 }), vec!["/ml_model_id"]),
-            (json!({ "name": "S", "type": "ml_based", "ml_model_id": "m", "threshold": 1, "clusters": [1] }), vec!["/clusters"]),
+            (
+                json!({ "name": "S", "type": "ml_based", "ml_model_id": "m", "threshold": 1, "clusters": [1] }),
+                vec!["/clusters"],
+            ),
             (json!({ "name": "S", "threshold": 0.5, "ml_model_id": null }), vec!["/threshold"]),
             (json!({ "name": "S", "clusters": [1], "ml_model_id": "m" }), vec!["/ml_model_id", "/clusters"]),
-            (json!({ "name": "S", "parent_segments": ["a", "b"], "exclusion_segments": ["c", "b"] }), vec!["/exclusion_segments/1"]),
-            (json!({ "name": "S", "cache_ttl_seconds": -1, "estimated_size": 1.5, "tags": [1] }), vec!["/tags", "/estimated_size", "/cache_ttl_seconds"]),
-            (json!({ "name": "S", "created_at": "2026-11-24 05:26:11.861692", "last_computed": "now" }), vec!["/last_computed"]),
+            (
+                json!({ "name": "S", "parent_segments": ["a", "b"], "exclusion_segments": ["c", "b"] }),
+                vec!["/exclusion_segments/1"],
+            ),
+            (
+                json!({ "name": "S", "cache_ttl_seconds": -1, "estimated_size": 1.5, "tags": [1] }),
+                vec!["/tags", "/estimated_size", "/cache_ttl_seconds"],
+            ),
+            (
+                json!({ "name": "S", "created_at": "2026-11-24 05:26:11.861692", "last_computed": "now" }),
+                vec!["/last_computed"],
+            ),
         ] {
             let faults = check(fields.as_object().unwrap());
             assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), pointers, "{fields}");

@@ -15,8 +15,8 @@ use crate::{
     predict::{Prediction, Predictor},
 };
 
-pub use compile::{CompiledSegment, SegmentNames, compile as compile_segment, references as segment_references};
 pub use check::check as check_segment;
+pub use compile::{CompiledSegment, SegmentNames, compile as compile_segment, references as segment_references};
 pub use explain::explain as explain_segment;
 pub use expression::{Expression, ExpressionError};
 
