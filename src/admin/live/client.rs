@@ -95,9 +95,9 @@ impl Client {
 
 impl Wants {
     fn includes(&self, changed: &Changed, update: &Update) -> bool {
-        let Self::Chosen(chosen) = self else { return true };
+        let Self::Chosen(chosen) = self else { return update.kind == Kind::Flags };
         chosen.get(&update.kind).is_some_and(|own| {
-            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.key))
+            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.document.key))
                 && !own.shown.as_ref().is_some_and(|shown| shown.has(&changed.revision))
         })
     }

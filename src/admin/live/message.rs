@@ -1,7 +1,5 @@
 //! What goes over the wire, either way.
 
-use std::sync::Arc;
-
 use ahash::AHashSet;
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 use jiff::Timestamp;
@@ -45,8 +43,8 @@ impl Kind {
     /// Whether there is anything to tell about it yet.
     const fn is_served(self) -> bool {
         match self {
-            Self::Flags => true,
-            Self::Deployments | Self::KillSwitches | Self::Traffic | Self::Segments => false,
+            Self::Flags | Self::Segments => true,
+            Self::Deployments | Self::KillSwitches | Self::Traffic => false,
         }
     }
 
@@ -155,7 +153,7 @@ pub(super) fn unsubscribed(kinds: &[Kind]) -> Utf8Bytes {
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) kind: Kind,
-    pub(super) key: Arc<str>,
+    pub(super) document: DocumentKey,
     /// As the existing service sends it.
     pub(super) plain: Utf8Bytes,
     /// With the revision.
@@ -171,17 +169,16 @@ impl Update {
             DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
             DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
         };
-        let key = &document.key;
         let mut told = Map::new();
         told.insert("type".to_owned(), name.into());
-        told.insert(key_name.to_owned(), (**key).into());
+        told.insert(key_name.to_owned(), (*document.key).into());
         told.insert("action".to_owned(), json!(action));
         told.insert("timestamp".to_owned(), format!("{at:.6}").into());
         let plain = json!(told).to_string();
         told.insert("revision".to_owned(), revision.to_string().into());
         let full = json!(told).to_string();
         let event = event(name, &full);
-        Self { kind, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
+        Self { kind, document: document.clone(), plain: plain.into(), full: full.into(), event }
     }
 }
 
@@ -215,6 +212,7 @@ mod tests {
             ("[1]", Wish::Nothing),
             (r#"{"hello": 1}"#, Wish::Nothing),
             (r#"{"subscribe": ["flags"]}"#, Wish::Subscribe(vec![Kind::Flags], None)),
+            (r#"{"subscribe": ["segments", "flags"]}"#, Wish::Subscribe(vec![Kind::Flags, Kind::Segments], None)),
             (r#"{"subscribe": ["flags", "flags"], "keys": null}"#, Wish::Subscribe(vec![Kind::Flags], None)),
             (r#"{"subscribe": ["flags"], "keys": ["a", "b", "a"]}"#, Wish::Subscribe(vec![Kind::Flags], keys)),
             (r#"{"unsubscribe": ["flags"]}"#, Wish::Unsubscribe(vec![Kind::Flags])),
