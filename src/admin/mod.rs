@@ -20,6 +20,7 @@ mod population;
 mod problem;
 mod profiles;
 mod refusal;
+mod segments;
 mod trail;
 mod transfer;
 
@@ -113,6 +114,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(segments::router())
         .merge(transfer::router())
         .merge(trail::router())
         .merge(profiles::router())

@@ -9,6 +9,9 @@ use axum::{
 
 use super::refusal::{Issue, Refusal};
 
+/// How many there are on all pages together.
+pub(super) const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
 /// The most that a page holds.
 pub(super) const LONGEST_PAGE: usize = 1000;
 

@@ -1,6 +1,6 @@
 //! The segment document: a named set of users, kept as it came, unknown fields included.
 
-use jiff::{civil, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::{Fault, document};
@@ -51,7 +51,8 @@ impl SegmentDocument {
         let mut whole = kept_defaults();
         whole.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
         for name in ["created_at", "updated_at", "last_computed"] {
-            let local = whole.get(name).and_then(Value::as_str).and_then(|text| text.parse::<civil::DateTime>().ok());
+            let text = whole.get(name).and_then(Value::as_str).filter(|text| text.parse::<Timestamp>().is_err());
+            let local = text.and_then(|text| text.parse::<civil::DateTime>().ok());
             if let Some(time) = local.and_then(|local| TimeZone::UTC.to_timestamp(local).ok()) {
                 whole.insert(name.to_owned(), format!("{time:.6}").into());
             }

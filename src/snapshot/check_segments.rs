@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Snapshot, graph};
+use super::{Snapshot, check, graph};
 use crate::{
     eval::{self, SegmentIndex},
     model::{Effect, Fault, ModelDocument, SegmentDocument, is_writable_key},
@@ -39,14 +39,16 @@ pub(super) fn check_model(document: &ModelDocument) -> Vec<Fault> {
     faults
 }
 
-/// The segments and flags that name the segment `id`, each sorted.
+/// The segments and flags that name the segment `id`, in any environment, each sorted.
 pub(super) fn dependents(snapshot: &Snapshot, id: &str) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
     let names =
         |document: &SegmentDocument| eval::segment_references(document.fields()).iter().any(|(_, named)| named == id);
     let documents = snapshot.segments.documents.iter().filter(|(other, document)| &***other != id && names(document));
     let segments = documents.map(|(other, _)| Arc::clone(other)).collect();
     let Some(index) = snapshot.segment(id) else { return (segments, Vec::new()) };
-    let flags = snapshot.flags().filter(|flag| flag.compiled.segments().contains(&index));
+    let flags = snapshot.flags().filter(|flag| {
+        flag.compiled.segments().contains(&index) || check::names_segment(snapshot, &flag.document, index)
+    });
     let mut flags: Vec<Arc<str>> = flags.map(|flag| Arc::clone(&flag.compiled.key)).collect();
     flags.sort_unstable();
     (segments, flags)

@@ -13,5 +13,6 @@ mod ofrep;
 mod population;
 mod profiles;
 mod races;
+mod segments;
 mod transfer;
 mod wire;

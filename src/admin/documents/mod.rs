@@ -23,7 +23,7 @@ use crate::{
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
-pub(super) use change::{Ask, Key, Plan};
+pub(super) use change::{Ask, Key};
 pub(super) use formed::formed;
 pub(super) use verbs::Creation;
 

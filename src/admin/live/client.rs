@@ -97,7 +97,7 @@ impl Wants {
     fn includes(&self, changed: &Changed, update: &Update) -> bool {
         let Self::Chosen(chosen) = self else { return update.kind == Kind::Flags };
         chosen.get(&update.kind).is_some_and(|own| {
-            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.key))
+            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.document.key))
                 && !own.shown.as_ref().zip(changed.revision()).is_some_and(|(shown, revision)| shown.has(revision))
         })
     }

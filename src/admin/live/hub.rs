@@ -9,7 +9,7 @@ use ahash::AHashMap;
 use axum::body::Bytes;
 use tokio::sync::watch;
 
-use super::message::{Kind, Update, id_line};
+use super::message::{Update, id_line};
 use crate::{
     model::{DocumentKey, WorldRevision},
     store::Applied,
@@ -44,7 +44,7 @@ struct Log {
     first: u64,
     changes: VecDeque<Arc<Changed>>,
     /// The newest change that each document is part of.
-    newest: AHashMap<(Kind, Arc<str>), u64>,
+    newest: AHashMap<DocumentKey, u64>,
     updates: usize,
     current: Option<WorldRevision>,
 }
@@ -161,9 +161,10 @@ impl Hub {
         let Some(changed) = log.changes.get((at - log.first) as usize) else { return Next::Nothing };
         // Who moved is told each time; of a document, what it is now.
         let is_told = at + 1 == kept.end || changed.revision().is_none();
-        let told = changed.updates.iter().enumerate().filter(|(_, update)| {
-            wants(changed, update) && (is_told || log.newest.get(&(update.kind, Arc::clone(&update.key))) == Some(&at))
-        });
+        let told =
+            changed.updates.iter().enumerate().filter(|(_, update)| {
+                wants(changed, update) && (is_told || log.newest.get(&update.document) == Some(&at))
+            });
         let told = told.map(|(position, _)| position).collect();
         Next::Step(Arc::clone(changed), told)
     }
@@ -208,7 +209,7 @@ impl Log {
         let number = self.kept().end;
         if let Some(revision) = changed.revision() {
             for update in &changed.updates {
-                self.newest.insert((update.kind, Arc::clone(&update.key)), number);
+                self.newest.insert(update.document.clone(), number);
             }
             self.current = Some(revision.clone());
         }
@@ -222,9 +223,8 @@ impl Log {
     fn drop_first(&mut self) {
         let Some(dropped) = self.changes.pop_front() else { return };
         for update in &dropped.updates {
-            let document = (update.kind, Arc::clone(&update.key));
-            if self.newest.get(&document) == Some(&self.first) {
-                self.newest.remove(&document);
+            if self.newest.get(&update.document) == Some(&self.first) {
+                self.newest.remove(&update.document);
             }
         }
         self.updates -= dropped.updates.len();

@@ -1,6 +1,6 @@
 //! What goes over the wire, either way.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use ahash::AHashSet;
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
@@ -48,8 +48,8 @@ impl Kind {
     /// Whether there is anything to tell about it yet.
     const fn is_served(self) -> bool {
         match self {
-            Self::Flags => true,
-            Self::Deployments | Self::KillSwitches | Self::Traffic | Self::Segments => false,
+            Self::Flags | Self::Segments => true,
+            Self::Deployments | Self::KillSwitches | Self::Traffic => false,
         }
     }
 
@@ -158,7 +158,7 @@ pub(super) fn unsubscribed(kinds: &[Kind]) -> Utf8Bytes {
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) kind: Kind,
-    pub(super) key: Arc<str>,
+    pub(super) document: DocumentKey,
     /// As the existing service sends it.
     pub(super) plain: Utf8Bytes,
     /// With the revision.
@@ -174,24 +174,24 @@ impl Update {
             DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
             DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
         };
-        let key = &document.key;
         let mut told = Map::new();
         told.insert("type".to_owned(), name.into());
-        told.insert(key_name.to_owned(), (**key).into());
+        told.insert(key_name.to_owned(), (*document.key).into());
         told.insert("action".to_owned(), json!(action));
         told.insert("timestamp".to_owned(), format!("{at:.6}").into());
         let plain = json!(told).to_string();
         told.insert("revision".to_owned(), revision.to_string().into());
         let full = json!(told).to_string();
         let event = event(name, &full);
-        Self { kind, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
+        Self { kind, document: document.clone(), plain: plain.into(), full: full.into(), event }
     }
 
     /// What happens around a segment that is no change of its document.
     fn of_segment(segment: &str, name: &str, told: Value) -> Self {
         let text: Utf8Bytes = told.to_string().into();
         let event = event(name, &text);
-        Self { kind: Kind::Segments, key: segment.into(), plain: text.clone(), full: text, event }
+        let document = DocumentKey::segment(segment);
+        Self { kind: Kind::Segments, document, plain: text.clone(), full: text, event }
     }
 }
 
@@ -265,6 +265,7 @@ mod tests {
             ("[1]", Wish::Nothing),
             (r#"{"hello": 1}"#, Wish::Nothing),
             (r#"{"subscribe": ["flags"]}"#, Wish::Subscribe(vec![Kind::Flags], None)),
+            (r#"{"subscribe": ["segments", "flags"]}"#, Wish::Subscribe(vec![Kind::Flags, Kind::Segments], None)),
             (r#"{"subscribe": ["flags", "flags"], "keys": null}"#, Wish::Subscribe(vec![Kind::Flags], None)),
             (r#"{"subscribe": ["flags"], "keys": ["a", "b", "a"]}"#, Wish::Subscribe(vec![Kind::Flags], keys)),
             (r#"{"unsubscribe": ["flags"]}"#, Wish::Unsubscribe(vec![Kind::Flags])),
