@@ -114,12 +114,10 @@ impl Table {
         let row = match self.rows.next() {
             None => return Ok(None),
             Some(Ok(row)) => row,
+            Some(Err(error)) if error.is_io_error() => return Err(error).context("failed to read"),
+            // One row is wrong, the next one may be right.
             Some(Err(error)) => {
-                return match error.kind() {
-                    csv::ErrorKind::Io(_) => Err(error).context("failed to read"),
-                    // One row is wrong, the next one may be right.
-                    _ => Ok(Some((error.position().map_or(at, csv::Position::line), Err(error.to_string())))),
-                };
+                return Ok(Some((error.position().map_or(at, csv::Position::line), Err(error.to_string()))));
             }
         };
         let line = row.position().map_or(at, csv::Position::line);

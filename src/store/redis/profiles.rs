@@ -207,7 +207,7 @@ impl RedisStore {
         let parts = [("attributes", &patch.attributes), ("behavioral_data", &patch.behavioral_data)];
         // What nothing is: the first call reads.
         let mut expected = [const { Vec::new() }; 2];
-        let mut texts = [const { String::new() }; 2];
+        let mut texts = [const { Vec::new() }; 2];
         for _ in 0..TRIES {
             let mut call = self.scripts.patch_profile.key(self.names.profile(user_id));
             call.arg(self.names.users_channel()).arg(without_zone(at)).arg(user_id);
@@ -221,11 +221,10 @@ impl RedisStore {
                 _ => {}
             }
             for (((_, changes), found), text) in parts.iter().zip(&found).zip(&mut texts) {
-                let Some(mut fields) = fields_of(found) else { return Ok(Patched::Unreadable) };
-                merge(changes, &mut fields);
-                *text = text_of(&fields);
+                let Some(changed) = changed(found, changes) else { return Ok(Patched::Unreadable) };
+                *text = changed;
             }
-            let bytes = texts.iter().map(String::len).sum();
+            let bytes = texts.iter().map(Vec::len).sum();
             if bytes > MAX_PROFILE_BYTES {
                 return Ok(Patched::TooLarge(bytes));
             }
@@ -298,12 +297,16 @@ fn time_of(text: &str) -> Option<Timestamp> {
     zoned.or_else(|| TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
 }
 
-/// The fields of a text as the script tells it: `n` for none, `t` before the text. `None`: it is no object.
-fn fields_of(found: &[u8]) -> Option<Map<String, Value>> {
-    match found.split_first() {
-        Some((b't', text)) => serde_json::from_slice(text).ok(),
-        _ => Some(Map::new()),
-    }
+/// A text after changes: it comes as the script tells it, `n` for none, `t` before the text. Without changes it stays as it
+/// is, letter for letter. `None`: it is no object.
+fn changed(found: &[u8], changes: &Map<String, Value>) -> Option<Vec<u8>> {
+    let mut fields = match found.split_first() {
+        Some((b't', text)) if changes.is_empty() => return Some(text.to_vec()),
+        Some((b't', text)) => serde_json::from_slice(text).ok()?,
+        _ => Map::new(),
+    };
+    merge(changes, &mut fields);
+    Some(text_of(&fields).into_bytes())
 }
 
 #[cfg(test)]
