@@ -256,3 +256,71 @@ async fn a_segment_is_worked_out_anew_for_everybody() {
     }
     assert_eq!(home.served.post("/segments/nowhere/recompute", json!({})).await.0, 404);
 }
+
+/// What the live feed tells of segments, one event after the other.
+struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    async fn open(home: &Home) -> Self {
+        let url = format!("http://{}/events?subscribe=segments", home.served.address);
+        let response = home.served.client.get(url).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut events = Self { response, text: String::new() };
+        assert_eq!(events.next().await["type"], "snapshot");
+        events
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                self.text = rest.to_owned();
+                match data {
+                    Some(data) => return serde_json::from_str(&data).unwrap(),
+                    None => continue,
+                }
+            }
+            let more = timeout(Duration::from_secs(20), self.response.chunk()).await.unwrap().unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&more).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_live_feed_tells_who_moves() {
+    let home = Home::new(Arc::new(MemoryProfiles::new())).await;
+    let mut events = Events::open(&home).await;
+    let put = json!({ "attributes": { "even": true } });
+    home.served.ask(Method::PUT, "/profiles/ann", Some(put)).await;
+    let entered = events.next().await;
+    let told = ["type", "segment_id", "user_id"].map(|name| entered[name].as_str().unwrap());
+    assert_eq!(told, ["segment_entered", "even", "ann"], "{entered}");
+    assert!(entered["timestamp"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    home.served.delete("/profiles/ann").await;
+    assert_eq!(events.next().await["type"], "segment_left");
+    // Many at once are told as numbers, so that an import drowns nobody.
+    home.fill(900).await;
+    home.served.post("/segments/third/recompute", json!({ "rate": 1_000_000 })).await;
+    let mut entered = 0;
+    let mut finished = false;
+    while entered < 300 || !finished {
+        let told = events.next().await;
+        match told["type"].as_str().unwrap() {
+            "segment_moves" => {
+                assert_eq!(told["segment_id"], "third");
+                entered += told["entered"].as_u64().unwrap();
+            }
+            "recompute_progress" => {
+                finished = told["state"] == "finished";
+                assert_eq!((&told["segment_id"], &told["total"]), (&json!("third"), &json!(900)));
+            }
+            // The size that was found.
+            "segment_update" => assert_eq!(told["segment_id"], "third"),
+            other => panic!("{other}: {told}"),
+        }
+    }
+    assert_eq!(entered, 300);
+}

@@ -22,5 +22,6 @@ mod profiles;
 mod proxy;
 mod races;
 mod replicas;
+mod segments;
 mod sentinel;
 mod server;
