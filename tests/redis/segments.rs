@@ -32,7 +32,9 @@ async fn who_moves_at_one_gateway_is_told_at_another() {
             assert_eq!(one.ask("PUT", &path, Some(json!({ "attributes": { "plan": "pro" } }))).await.0, 201);
             while let Ok(more) = timeout(Duration::from_millis(400), events.chunk()).await {
                 text.push_str(std::str::from_utf8(&more.unwrap().unwrap()).unwrap());
-                if let Some(line) = text.lines().find(|line| line.contains("segment_entered")) {
+                if let Some(line) =
+                    text.lines().find(|line| line.starts_with("data: ") && line.contains("segment_entered"))
+                {
                     return serde_json::from_str::<Value>(line.strip_prefix("data: ").unwrap_or("null")).unwrap();
                 }
             }
