@@ -86,11 +86,11 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Write all flags of a gateway's store out.
+    /// Write all flags and segments of a gateway's store out.
     Export(transfer::Export),
-    /// Create and update flags from a file of flaggate, flagd, Unleash or GrowthBook definitions.
+    /// Create and update flags and segments from a file of flaggate, flagd, Unleash or GrowthBook definitions.
     Import(transfer::Import),
-    /// Make the store's flags those of a folder of files: shows the plan, then does it.
+    /// Make the store's flags and segments those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),
     /// Make tokens for the admin API.
     #[command(subcommand)]
