@@ -2,6 +2,7 @@
 
 mod check;
 mod definitions;
+mod documents;
 mod eval;
 mod explain;
 mod failure;
@@ -9,6 +10,7 @@ mod flags;
 mod located;
 mod plan;
 mod remote;
+mod segments;
 mod status;
 mod table;
 mod token;
@@ -76,6 +78,9 @@ enum Command {
     /// Look at flags and change them.
     #[command(subcommand)]
     Flags(flags::Flags),
+    /// Look at segments and change them, and see who is in them.
+    #[command(subcommand)]
+    Segments(segments::Segments),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -132,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
+        Command::Segments(segments) => segments.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),

@@ -10,8 +10,20 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 /// Fields whose values are text even if they look like JSON: `name=123` is the name "123".
-const TEXTS: [&str; 9] =
-    ["name", "description", "created_by", "owner", "kind", "salt", "hash", "bucket_by", "off_variant"];
+const TEXTS: [&str; 12] = [
+    "name",
+    "description",
+    "created_by",
+    "owner",
+    "kind",
+    "salt",
+    "hash",
+    "bucket_by",
+    "off_variant",
+    "type",
+    "expression",
+    "ml_model_id",
+];
 
 /// One `field=value`: the way to the field, and the value.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,12 +91,12 @@ impl Assignment {
 }
 
 /// JSON if it is, else text.
-pub(super) fn value(text: &str) -> Value {
+pub(in crate::cli) fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 /// The object in a file: JSON, or YAML by the file's name; `-` is standard input.
-pub(super) fn file(path: &Path) -> Result<Map<String, Value>> {
+pub(in crate::cli) fn file(path: &Path) -> Result<Map<String, Value>> {
     let name = path.display();
     let text = if path.as_os_str() == "-" {
         let mut text = String::new();
