@@ -52,7 +52,7 @@ enum Command {
         #[arg(long, default_value = "config/flaggate.toml")]
         config: PathBuf,
     },
-    /// Run the gateway with a demo world: five upstreams, six flags, everything in memory on loopback.
+    /// Run the gateway with a demo world: five upstreams, some flags and segments, everything in memory on loopback.
     Demo {
         /// Send a modest stream of simulated users to it.
         #[arg(long)]
@@ -176,7 +176,8 @@ fn run_demo(traffic: bool) -> Result<ExitCode> {
     let config = Config::parse("config/demo.toml", demo::CONFIG, std::env::vars());
     let config = config.map_err(|error| anyhow::anyhow!("{error}"))?;
     let (gateway, admin) = (config.listeners[0].address, config.admin.address);
-    let seed = Seed { name: "config/demo-flags.json".to_owned(), text: demo::FLAGS.to_owned() };
+    let texts = demo::SEED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let seed = Seed { texts: texts.collect() };
     let app = App::start(config, Some(seed))?;
     app.start_demo(traffic)?;
     say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;

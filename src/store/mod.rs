@@ -30,7 +30,7 @@ pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use presence::{Gateway, SeenGateway, give_signs_of_life};
 pub use profiles::{ChangedUsers, MemoryProfiles, ProfileStore, tell_changes};
-pub use seed::{SeedError, seed_if_empty};
+pub use seed::{SeedError, seed_if_empty, seeds};
 pub use sync::{Applied, Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
 /// A document as the store holds it.
