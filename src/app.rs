@@ -1,6 +1,12 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -17,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, UsageWatch},
     clock,
-    config::Config,
+    config::{self, Config},
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Parts, upstream::Upstreams},
@@ -50,26 +56,24 @@ pub struct App {
     stop: CancellationToken,
 }
 
-/// Flag documents that an empty store is filled with at start: a JSON array.
-#[derive(Clone, Debug)]
+/// Documents that an empty store is filled with at start.
+#[derive(Clone, Debug, Default)]
 pub struct Seed {
-    /// Where the documents come from, for messages.
-    pub name: String,
-    /// The documents.
-    pub text: String,
+    /// Texts of documents, see [`store::seeds`], each with where it comes from, for messages.
+    pub texts: Vec<(String, String)>,
 }
 
 impl App {
-    /// Starts all but the data plane. `seed` stands in for `store.seed`.
+    /// Starts all but the data plane. `seed` stands in for `store.seed` and `store.seed_segments`.
     ///
     /// # Errors
     /// An address is taken, or the store, the seed or the access log cannot be opened.
     pub fn start(config: Config, seed: Option<Seed>) -> Result<Self> {
         let config = Arc::new(config);
         gateway::check_listeners(&config)?;
-        let seed = match (seed, &config.store.seed) {
-            (None, Some(path)) => Some(Seed::read(path)?),
-            (seed, _) => seed,
+        let seed = match seed {
+            Some(seed) => seed,
+            None => Seed::read(&config.store)?,
         };
         let control = Runtime::new().context("failed to start the control runtime")?;
         let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
@@ -157,16 +161,37 @@ impl App {
 }
 
 impl Seed {
-    fn read(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).with_context(|| format!("failed to read the seed {name}"))?;
-        Ok(Self { name, text })
+    fn read(config: &config::Store) -> Result<Self> {
+        let mut paths: Vec<PathBuf> = config.seed.iter().cloned().collect();
+        if let Some(folder) = &config.seed_segments {
+            let failed = || format!("failed to read the folder {}", folder.display());
+            let entries =
+                fs::read_dir(folder).with_context(failed)?.collect::<Result<Vec<_>, _>>().with_context(failed)?;
+            let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+            found.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+            found.sort_unstable();
+            paths.extend(found);
+        }
+        let read = |path: PathBuf| {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(&path).with_context(|| format!("failed to read the seed {name}"))?;
+            Ok((name, text))
+        };
+        Ok(Self { texts: paths.into_iter().map(read).collect::<Result<_>>()? })
+    }
+
+    /// Where the documents come from.
+    fn names(&self) -> String {
+        self.texts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// How many documents were written: none when the store is not empty, or is known to have held something before: what
     /// was lost is not replaced by how it all began.
     async fn write(&self, store: &dyn Store, backup: Option<&Path>) -> Result<usize, SeedError> {
-        let documents: Vec<serde_json::Value> = serde_json::from_str(&self.text)?;
+        let mut documents = Vec::new();
+        for (name, text) in &self.texts {
+            documents.extend(store::seeds(name, text)?);
+        }
         if let Some(backup) = backup {
             log::info!("store: not seeded, as the backup {} is there", backup.display());
             return Ok(0);
@@ -184,17 +209,17 @@ impl Seed {
 async fn follow_store(
     config: &Config,
     store: &Arc<dyn Store>,
-    seed: Option<Seed>,
+    seed: Seed,
     admin: SocketAddr,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
-    if let Some(seed) = seed {
+    if !seed.texts.is_empty() {
         let backup = config.store.backup.as_deref().filter(|path| path.exists());
         match seed.write(&**store, backup).await {
-            Ok(written) => log::info!("store: seeded with {written} flags from {}", seed.name),
+            Ok(written) => log::info!("store: seeded with {written} documents from {}", seed.names()),
             Err(SeedError::Store(error @ StoreError::Unavailable(_))) => {
-                log::warn!("store: not seeded from {}: {error}", seed.name);
+                log::warn!("store: not seeded from {}: {error}", seed.names());
             }
-            Err(error) => return Err(error).with_context(|| format!("failed to seed from {}", seed.name)),
+            Err(error) => return Err(error).with_context(|| format!("failed to seed from {}", seed.names())),
         }
     }
     let (cell, publisher) = SnapshotCell::new();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use flaggate::{
     config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, json_schema},
-    model::{DocumentKey, FlagDocument, Role, WorldRevision},
+    model::{DocumentKey, FlagDocument, Role, SegmentDocument, WorldRevision},
     snapshot::World,
 };
 use serde_json::Value;
@@ -47,7 +47,11 @@ fn every_file_in_config_is_right() {
                 if let Some(seed) = &config.store.seed {
                     assert!(Path::new(seed).exists(), "{} names {}", path.display(), seed.display());
                 }
+                if let Some(folder) = &config.store.seed_segments {
+                    assert!(Path::new(folder).is_dir(), "{} names {}", path.display(), folder.display());
+                }
             }
+            _ if path.is_dir() => {}
             _ => flags_are_right(&path),
         }
     }
@@ -58,12 +62,32 @@ fn flags_are_right(path: &Path) {
     let flags: Vec<Value> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let documents =
         flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
-    let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
+    let segments = segments();
+    let named = segments.iter().map(|segment| (DocumentKey::segment(segment.id()), segment.to_text().into()));
+    let revision = WorldRevision { epoch: "test".into(), number: 1 };
+    let snapshot = World::new(None).load(revision, documents.chain(named));
     for flag in &flags {
         let faults = snapshot.check(&FlagDocument::parse(&flag.to_string()).unwrap());
         assert!(faults.is_empty(), "{}: {faults:?}", path.display());
     }
-    assert_eq!(snapshot.diagnostics().count(), 0);
+    for segment in &segments {
+        assert_eq!(snapshot.check_segment(segment), [], "{}", segment.id());
+    }
+    let pointers: Vec<&str> = snapshot.diagnostics().map(|diagnostic| &*diagnostic.fault.pointer).collect();
+    assert_eq!(pointers, ["/ml_model_id"], "only the model that is yet to be trained is missing");
+}
+
+/// The segments in `config/segments`, each in a file of its name.
+fn segments() -> Vec<SegmentDocument> {
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let segment = SegmentDocument::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(path.file_stem().unwrap().to_str(), Some(segment.id()));
+        segment
+    };
+    let segments: Vec<SegmentDocument> = fs::read_dir("config/segments").unwrap().map(read).collect();
+    assert!(segments.len() >= 6);
+    segments
 }
 
 #[test]

@@ -62,7 +62,8 @@ async fn each_memory_store_is_a_life_of_its_own() {
 }
 
 fn opened(kind: StoreKind) -> Result<Arc<dyn Store>, StoreError> {
-    open(&config::Store { kind, backup: None, seed: None, ready_stale_after: None }).map(|opened| opened.documents)
+    open(&config::Store { kind, backup: None, seed: None, seed_segments: None, ready_stale_after: None })
+        .map(|opened| opened.documents)
 }
 
 #[tokio::test]

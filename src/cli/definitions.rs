@@ -1,4 +1,4 @@
-//! The flag documents of a folder or file, for `flaggate apply`.
+//! The documents of a folder or file, for `flaggate apply`.
 
 use std::{
     collections::BTreeMap,
@@ -7,18 +7,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::located::Located;
-use crate::import::{self, Format};
+use crate::import::{self, Format, Names};
 
 /// Which files of a folder are read.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// Flag documents with the places where they were read.
-#[derive(Debug)]
+/// Documents of flags and segments, with the places where they were read.
+#[derive(Debug, Default)]
 pub(super) struct Definitions {
     flags: Vec<(Value, Place)>,
+    segments: Vec<(Value, Place)>,
+    names: Names,
     files: Vec<(PathBuf, String)>,
 }
 
@@ -37,7 +39,7 @@ impl Definitions {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let mut paths = Vec::new();
         collect(path, &mut paths)?;
-        let (mut read, mut wrong) = (Self { flags: Vec::new(), files: Vec::new() }, Vec::new());
+        let (mut read, mut wrong) = (Self::default(), Vec::new());
         for path in paths {
             let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             read.files.push((path, text));
@@ -47,28 +49,35 @@ impl Definitions {
         if !wrong.is_empty() {
             bail!("{}", wrong.join("\n"));
         }
-        if read.flags.is_empty() {
-            bail!("there are no flags in {}", path.display());
+        if read.flags.is_empty() && read.segments.is_empty() {
+            bail!("there are no flags or segments in {}", path.display());
         }
         Ok(read)
     }
 
     /// What an import takes.
     pub(super) fn body(&self) -> String {
-        let flags: Vec<&Value> = self.flags.iter().map(|(flag, _)| flag).collect();
-        json!({ "flags": flags }).to_string()
+        let kinds = [("flags", self.names.flags, &self.flags), ("segments", self.names.segments, &self.segments)];
+        let named = kinds.into_iter().filter(|(_, is_named, _)| *is_named);
+        let listed = |documents: &[(Value, Place)]| documents.iter().map(|(document, _)| document.clone()).collect();
+        let body: Map<String, Value> =
+            named.map(|(name, _, documents)| (name.to_owned(), Value::Array(listed(documents)))).collect();
+        Value::from(body).to_string()
     }
 
     /// `file:line` of a pointer into the body.
     pub(super) fn at(&self, pointer: &str) -> Option<String> {
-        let (position, below) =
-            pointer.strip_prefix("/flags/").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
-        let (_, place) = self.flags.get(position.parse::<usize>().ok()?)?;
+        let (documents, rest) = match pointer.strip_prefix("/flags/") {
+            Some(rest) => (&self.flags, rest),
+            None => (&self.segments, pointer.strip_prefix("/segments/")?),
+        };
+        let (position, below) = rest.split_once('/').unwrap_or((rest, ""));
+        let (_, place) = documents.get(position.parse::<usize>().ok()?)?;
         let slash = if below.is_empty() { "" } else { "/" };
         Some(self.line(place.file, &format!("{}{slash}{below}", place.pointer)))
     }
 
-    /// Takes the flags of the file that was read last.
+    /// Takes the documents of the file that was read last.
     fn take(&mut self, wrong: &mut Vec<String>) {
         let file = self.files.len() - 1;
         let (path, text) = &self.files[file];
@@ -78,11 +87,13 @@ impl Definitions {
         };
         match import::read(&value, Some(Format::Flaggate)) {
             Ok(imported) => {
+                let placed = |fields: &Map<String, Value>, pointer| (fields.clone().into(), Place { file, pointer });
                 let flags = imported.flags.into_iter();
-                self.flags.extend(flags.map(|flag| {
-                    let place = Place { file, pointer: flag.pointer };
-                    (Value::Object(flag.document.fields().clone()), place)
-                }));
+                self.flags.extend(flags.map(|flag| placed(flag.document.fields(), flag.pointer)));
+                let segments = imported.segments.into_iter();
+                self.segments.extend(segments.map(|segment| placed(segment.document.fields(), segment.pointer)));
+                self.names.flags |= imported.names.flags;
+                self.names.segments |= imported.names.segments;
             }
             Err(faults) => {
                 let told = faults.iter().map(|fault| format!("{}: {}", self.line(file, &fault.pointer), fault.message));
@@ -92,12 +103,14 @@ impl Definitions {
     }
 
     fn refuse_doubles(&self, wrong: &mut Vec<String>) {
-        let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
-        for (flag, place) in &self.flags {
-            let key = flag["key"].as_str().unwrap_or_default();
-            if let Some(first) = seen.insert(key, place) {
+        let mut seen: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
+        let flags = self.flags.iter().map(|(flag, place)| ("flag", &flag["key"], place));
+        let segments = self.segments.iter().map(|(segment, place)| ("segment", &segment["id"], place));
+        for (kind, key, place) in flags.chain(segments) {
+            let key = key.as_str().unwrap_or_default();
+            if let Some(first) = seen.insert((kind, key), place) {
                 let (here, first) = (self.line(place.file, &place.pointer), self.line(first.file, &first.pointer));
-                wrong.push(format!("{here}: the flag {key:?} is defined at {first} already"));
+                wrong.push(format!("{here}: the {kind} {key:?} is defined at {first} already"));
             }
         }
     }

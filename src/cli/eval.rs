@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use super::say;
 use crate::{
     clock,
-    model::{Context, DocumentKey, WorldRevision},
+    model::{Context, DocumentKey, FlagDocument, WorldRevision},
     snapshot::{Snapshot, World},
+    store::seeds,
 };
 
 /// One evaluation.
@@ -19,7 +20,7 @@ pub(super) struct Evaluate {
     /// The flag.
     #[arg(required_unless_present = "vectors")]
     key: Option<String>,
-    /// A JSON array of flag documents.
+    /// A JSON array of flag documents, or what `flaggate export` writes, segments included.
     #[arg(long, value_name = "FILE", required_unless_present = "vectors")]
     flags: Option<PathBuf>,
     /// The user.
@@ -45,8 +46,10 @@ impl Evaluate {
         let attributes = self.attributes()?;
         let text = fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
         let snapshot =
-            self.snapshot(&text).with_context(|| format!("{} is not a JSON array of flags", file.display()))?;
-        for diagnostic in snapshot.diagnostics() {
+            self.snapshot(&text).with_context(|| format!("{} is no JSON of flags and segments", file.display()))?;
+        let own = snapshot.document(key).map(FlagDocument::to_text).unwrap_or_default();
+        let is_meant = |name: &str| name == key || own.contains(&Value::from(name).to_string());
+        for diagnostic in snapshot.diagnostics().filter(|diagnostic| is_meant(&diagnostic.document.key)) {
             log::warn!("{}", serde_json::to_string(diagnostic)?);
         }
         let Some(flag) = snapshot.flag(key) else {
@@ -72,10 +75,13 @@ impl Evaluate {
     }
 
     fn snapshot(&self, text: &str) -> Result<Arc<Snapshot>> {
-        let flags: Vec<Map<String, Value>> = serde_json::from_str(text)?;
-        let documents = flags.into_iter().map(|flag| {
-            let key = flag.get("key").and_then(Value::as_str).context("a flag has no key")?;
-            Ok((DocumentKey::flag(key), Value::from(flag.clone()).to_string().into()))
+        let documents = seeds("it", text)?.into_iter().map(|document| {
+            let name = |field: &str| document.get(field).and_then(Value::as_str);
+            let named = match (name("key"), name("id")) {
+                (Some(key), _) => DocumentKey::flag(key),
+                (None, id) => DocumentKey::segment(id.context("a document has neither a key nor an id")?),
+            };
+            Ok((named, document.to_string().into()))
         });
         let documents: Vec<(DocumentKey, Arc<str>)> = documents.collect::<Result<_>>()?;
         let revision = WorldRevision { epoch: "file".into(), number: 1 };

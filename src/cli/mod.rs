@@ -2,6 +2,7 @@
 
 mod check;
 mod definitions;
+mod documents;
 mod eval;
 mod explain;
 mod failure;
@@ -10,6 +11,7 @@ mod located;
 mod plan;
 mod profiles;
 mod remote;
+mod segments;
 mod status;
 mod table;
 mod token;
@@ -54,7 +56,7 @@ enum Command {
         #[arg(long, default_value = "config/flaggate.toml")]
         config: PathBuf,
     },
-    /// Run the gateway with a demo world: five upstreams, six flags, everything in memory on loopback.
+    /// Run the gateway with a demo world: five upstreams, some flags and segments, everything in memory on loopback.
     Demo {
         /// Send a modest stream of simulated users to it.
         #[arg(long)]
@@ -83,6 +85,9 @@ enum Command {
     /// Look at what is stored of users, and change it.
     #[command(subcommand)]
     Profiles(profiles::Profiles),
+    /// Look at segments and change them, and see who is in them.
+    #[command(subcommand)]
+    Segments(segments::Segments),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -93,11 +98,11 @@ enum Command {
     /// Mend the store of a gateway.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Write all flags of a gateway's store out.
+    /// Write all flags and segments of a gateway's store out.
     Export(transfer::Export),
-    /// Create and update flags from a file of flaggate, flagd, Unleash or GrowthBook definitions.
+    /// Create and update flags and segments from a file of flaggate, flagd, Unleash or GrowthBook definitions.
     Import(transfer::Import),
-    /// Make the store's flags those of a folder of files: shows the plan, then does it.
+    /// Make the store's flags and segments those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),
     /// Make tokens for the admin API.
     #[command(subcommand)]
@@ -140,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Profiles(profiles) => profiles.run(),
+        Command::Segments(segments) => segments.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
@@ -178,7 +184,8 @@ fn run_demo(traffic: bool) -> Result<ExitCode> {
     let config = Config::parse("config/demo.toml", demo::CONFIG, std::env::vars());
     let config = config.map_err(|error| anyhow::anyhow!("{error}"))?;
     let (gateway, admin) = (config.listeners[0].address, config.admin.address);
-    let seed = Seed { name: "config/demo-flags.json".to_owned(), text: demo::FLAGS.to_owned() };
+    let texts = demo::SEED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let seed = Seed { texts: texts.collect() };
     let app = App::start(config, Some(seed))?;
     app.start_demo(traffic)?;
     say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;

@@ -1,36 +1,49 @@
 //! The plan of an import, for people.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// How much of a value is shown.
 const SHOWN: usize = 60;
 
-/// One line for each flag that changes and for each of its fields, then how many there are of each kind.
+/// One line for each segment and flag that changes and for each of its fields, then how many there are of each kind.
 pub(super) fn table(plan: &Value, done: bool) -> String {
-    let mut rows = vec![[String::from("ACTION"), "FLAG".to_owned(), "CHANGES".to_owned()]];
-    for flag in plan["flags"].as_array().into_iter().flatten() {
-        let action = match flag["action"].as_str() {
+    let (mut rows, mut headings) = (Vec::new(), BTreeSet::new());
+    for (heading, document) in documents(plan) {
+        let action = match document["action"].as_str() {
             Some("created") => "create",
             Some("updated") => "update",
             Some("deleted") => "delete",
             _ => continue,
         };
-        let key = flag["key"].as_str().unwrap_or_default();
-        let mut changes = flag["changes"].as_array().into_iter().flatten().map(change);
+        if headings.insert(heading) {
+            rows.push(["ACTION", heading, "CHANGES"].map(str::to_owned));
+        }
+        let key = document["key"].as_str().unwrap_or_default();
+        let mut changes = document["changes"].as_array().into_iter().flatten().map(change);
         rows.push([action.to_owned(), key.to_owned(), changes.next().unwrap_or_default()]);
         rows.extend(changes.map(|change| [String::new(), String::new(), change]));
     }
     let mut lines = Vec::new();
-    if rows.len() > 1 {
+    if !rows.is_empty() {
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
         let (first, second) = (width(0), width(1));
-        let line = |[action, flag, change]: &[String; 3]| format!("{action:first$}  {flag:second$}  {change}");
+        let line = |[action, key, change]: &[String; 3]| format!("{action:first$}  {key:second$}  {change}");
         lines.extend(rows.iter().map(|row| line(row).trim_end().to_owned()));
         lines.push(String::new());
     }
     lines.extend(report(plan));
     lines.push(summary(plan, done));
     lines.join("\n")
+}
+
+/// What happens to each document, under which heading: segments first, as flags name them.
+fn documents(plan: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
+    let kinds = [("SEGMENT", "segments"), ("FLAG", "flags")];
+    kinds.into_iter().flat_map(|(heading, name)| {
+        plan[name].as_array().into_iter().flatten().map(move |document| (heading, document))
+    })
 }
 
 /// Whether a plan changes anything.
@@ -112,6 +125,12 @@ mod tests {
             "plan: 1 to create, 1 to update, 1 to delete, 2 unchanged",
         ];
         assert_eq!(table(&plan, false), lines.join("\n"));
+        let plan = json!({
+            "counts": {"created": 2, "updated": 0, "unchanged": 0, "deleted": 0},
+            "segments": [{"key": "s", "action": "created"}], "flags": [{"key": "a", "action": "created"}],
+        });
+        let lines = ["ACTION  SEGMENT  CHANGES", "create  s", "ACTION  FLAG     CHANGES", "create  a", ""];
+        assert!(table(&plan, false).starts_with(&lines.join("\n")), "{}", table(&plan, false));
         let none = json!({"counts": {"created": 0, "updated": 0, "unchanged": 3, "deleted": 0}, "flags": []});
         assert_eq!(table(&none, true), "nothing changes: 3 unchanged");
     }

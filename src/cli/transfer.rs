@@ -1,4 +1,4 @@
-//! `flaggate export`, `flaggate import` and `flaggate apply`: all flags at once.
+//! `flaggate export`, `flaggate import` and `flaggate apply`: all flags and segments at once.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use super::{definitions::Definitions, plan, remote::Remote, say};
 /// The exit code of a dry run with changes, where it is asked for.
 const CHANGES: u8 = 2;
 
-/// How flags are written.
+/// How documents are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Written {
     /// JSON.
@@ -27,7 +27,7 @@ pub(super) enum Written {
     Yaml,
 }
 
-/// What happens to flags that are not named.
+/// What happens to documents that are not named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
     /// They stay.
@@ -42,7 +42,7 @@ pub(super) enum Mode {
 pub(super) struct Export {
     #[command(flatten)]
     remote: Remote,
-    /// How the flags are written.
+    /// How they are written.
     #[arg(long, value_enum, default_value = "json")]
     format: Written,
     /// The file; standard output unless it is named.
@@ -60,7 +60,7 @@ pub(super) struct Import {
     /// Whose definitions they are: auto, flaggate, flagd, unleash or growthbook.
     #[arg(long, default_value = "auto")]
     format: String,
-    /// What happens to flags that the file does not name.
+    /// What happens to flags and segments that the file does not name; a kind that it says nothing of stays.
     #[arg(long, value_enum, default_value = "merge")]
     mode: Mode,
     /// Only show what would be done.
@@ -76,10 +76,10 @@ pub(super) struct Import {
 pub(super) struct Apply {
     #[command(flatten)]
     remote: Remote,
-    /// A file of flag documents, or a folder of *.json, *.yaml and *.yml.
+    /// A file of flag and segment documents, or a folder of *.json, *.yaml and *.yml.
     #[arg(short, long = "file", value_name = "PATH")]
     file: PathBuf,
-    /// Delete the flags that no file defines.
+    /// Delete the flags that no file defines; segments too, if a file defines any.
     #[arg(long)]
     prune: bool,
     /// Only show what would be done.

@@ -120,7 +120,13 @@ impl Checker<'_> {
         }
         let ready_stale_after =
             table.get("ready_stale_after").map(|_| table.duration("ready_stale_after", Duration::MAX));
-        Store { kind, backup: path("backup"), seed: path("seed"), ready_stale_after }
+        Store {
+            kind,
+            backup: path("backup"),
+            seed: path("seed"),
+            seed_segments: path("seed_segments"),
+            ready_stale_after,
+        }
     }
 
     fn context(&mut self, root: &Table) -> ContextConfig {

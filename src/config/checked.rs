@@ -98,8 +98,10 @@ pub struct Store {
     pub kind: StoreKind,
     /// The last good world, served while the store is down at start.
     pub backup: Option<PathBuf>,
-    /// Flag documents that an empty store is filled with at start.
+    /// Documents that an empty store is filled with at start.
     pub seed: Option<PathBuf>,
+    /// A folder of segments that it is filled with.
+    pub seed_segments: Option<PathBuf>,
     /// How long the snapshot may be behind the store before `/readyz` fails; none: for ever.
     pub ready_stale_after: Option<Duration>,
 }

@@ -16,6 +16,10 @@ curl -s http://{gateway}/ -H 'X-User-Id: user-1' -H 'Cookie: beta=true'
 curl -s http://{gateway}/ -H 'X-User-Id: user-1' -H 'X-User-Country: JP'
 # who reaches the canary (one user in ten): count the upstreams of 100 users
 for n in $(seq 100); do curl -s -o /dev/null -D - http://{gateway}/ -H "X-User-Id: user-$n" | grep -i '^x-flaggate-upstream'; done | sort | uniq -c
+# a flag by segment: paying customers get the loyalty bar, and the upstream is told their segments
+curl -s http://{gateway}/ -H 'X-User-Id: user-1' -H 'X-User-Plan: pro' | grep -o '"x-user-segments":"[^"]*"'
+# who is in which segment, and why
+curl -s http://{admin}/segments/evaluate -H 'Content-Type: application/json' -d '{{"user_id": "user-1", "attributes": {{"plan": "pro"}}, "explain": true}}'
 # a stranger gets a cookie with an id, so that percentages stick
 curl -s -D - -o /dev/null http://{gateway}/
 # raise the canary to half of all users; it counts at once, without a restart

@@ -1,7 +1,8 @@
 //! The demo world: upstreams that show what they were told, users who ask, and commands to try.
 //!
-//! All of it runs inside the process, on loopback, until a token is cancelled. `config/demo.toml` and
-//! `config/demo-flags.json` are the rest of the demo; they are compiled in, so that it runs from any folder.
+//! All of it runs inside the process, on loopback, until a token is cancelled. `config/demo.toml`,
+//! `config/demo-flags.json` and `config/segments/` are the rest of the demo; they are compiled in, so that it runs from any
+//! folder.
 
 mod commands;
 mod page;
@@ -19,8 +20,17 @@ use crate::config::Config;
 /// `config/demo.toml`.
 pub const CONFIG: &str = include_str!("../../config/demo.toml");
 
-/// `config/demo-flags.json`: an array of flag documents.
-pub const FLAGS: &str = include_str!("../../config/demo-flags.json");
+/// What the demo's store is filled with: the flags, and the segments that many shops have.
+pub const SEED: &[(&str, &str)] = &[
+    ("config/demo-flags.json", include_str!("../../config/demo-flags.json")),
+    ("config/segments/at_risk_churn.json", include_str!("../../config/segments/at_risk_churn.json")),
+    ("config/segments/checkout_abandoners.json", include_str!("../../config/segments/checkout_abandoners.json")),
+    ("config/segments/high_engagement.json", include_str!("../../config/segments/high_engagement.json")),
+    ("config/segments/high_value_users.json", include_str!("../../config/segments/high_value_users.json")),
+    ("config/segments/mobile_power_users.json", include_str!("../../config/segments/mobile_power_users.json")),
+    ("config/segments/new_users.json", include_str!("../../config/segments/new_users.json")),
+    ("config/segments/paying_customers.json", include_str!("../../config/segments/paying_customers.json")),
+];
 
 /// The name and address of every endpoint of `config` that the demo can stand in for: those on loopback.
 #[must_use]

@@ -13,10 +13,13 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
             Some(Value::Object(_)) => Some(Format::Flagd),
             Some(Value::Array(flags)) if flags.iter().any(is_flagd) => Some(Format::Flagd),
             Some(_) => Some(Format::Flaggate),
-            None if fields.get("key").is_some_and(Value::is_string) => Some(Format::Flaggate),
+            None if ["key", "id"].iter().any(|name| fields.get(*name).is_some_and(Value::is_string)) => {
+                Some(Format::Flaggate)
+            }
             None => match (fields.get("features"), fields.get("events")) {
                 (Some(Value::Object(_)), _) => Some(Format::Growthbook),
                 (Some(Value::Array(_)), _) | (None, Some(Value::Array(_))) => Some(Format::Unleash),
+                (None, None) if fields.get("segments").is_some_and(Value::is_array) => Some(Format::Flaggate),
                 _ => None,
             },
         },
@@ -25,8 +28,8 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
     found.ok_or_else(|| Fault {
         pointer: String::new(),
         message:
-            "these are no definitions of a known format; known are flag documents (an array or {\"flags\": [...]}), \
-                  Unleash's features, GrowthBook's features and flagd's flags"
+            "these are no definitions of a known format; known are documents (an array of flags, or {\"flags\": [...], \
+                  \"segments\": [...]}), Unleash's features, GrowthBook's features and flagd's flags"
                 .to_owned(),
         effect: Effect::Quarantined,
     })

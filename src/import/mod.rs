@@ -14,7 +14,7 @@ mod unleash;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Effect, Fault, FlagDocument};
+use crate::model::{Effect, Fault, FlagDocument, SegmentDocument};
 
 pub use text::{TextError, parse};
 
@@ -22,7 +22,7 @@ pub use text::{TextError, parse};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Flag documents: an array, or `{"flags": [...]}`.
+    /// Flag documents: an array, or `{"flags": [...], "segments": [...]}`.
     Flaggate,
     /// flagd's flags: `{"flags": {...}}`, with `$evaluators`.
     Flagd,
@@ -61,6 +61,10 @@ pub struct Imported {
     pub format: Format,
     /// The flags, in the order of the source.
     pub flags: Vec<ImportedFlag>,
+    /// The segments, in the order of the source.
+    pub segments: Vec<ImportedSegment>,
+    /// Whether the source says anything of flags, and of segments: what is not named is not meant.
+    pub names: Names,
     /// What could not be carried over, or only in another way.
     pub report: Vec<Note>,
 }
@@ -74,6 +78,24 @@ pub struct ImportedFlag {
     pub name: String,
     /// The flag.
     pub document: FlagDocument,
+}
+
+/// One segment that was read.
+#[derive(Debug)]
+pub struct ImportedSegment {
+    /// Where it stands in the source, as a JSON pointer.
+    pub pointer: String,
+    /// The segment.
+    pub document: SegmentDocument,
+}
+
+/// Of which kinds of documents a source says anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Of flags.
+    pub flags: bool,
+    /// Of segments.
+    pub segments: bool,
 }
 
 /// One thing that could not be carried over as it is.
@@ -129,7 +151,7 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
         Some(format) => format,
         None => detect::format(source).map_err(|fault| vec![fault])?,
     };
-    let mut reading = Reading::default();
+    let mut reading = Reading { names: Names { flags: true, segments: false }, ..Reading::default() };
     match format {
         Format::Flaggate => flaggate::read(source, &mut reading),
         Format::Flagd => flagd::read(source, &mut reading),
@@ -140,13 +162,16 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
     if !reading.faults.is_empty() {
         return Err(reading.faults);
     }
-    Ok(Imported { format, flags: reading.flags, report: reading.report })
+    let Reading { flags, segments, names, report, .. } = reading;
+    Ok(Imported { format, flags, segments, names, report })
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
 struct Reading {
     flags: Vec<ImportedFlag>,
+    segments: Vec<ImportedSegment>,
+    names: Names,
     report: Vec<Note>,
     faults: Vec<Fault>,
 }
@@ -160,10 +185,11 @@ impl Reading {
     fn refuse_doubles(&mut self) {
         let mut seen = std::collections::BTreeMap::new();
         let mut doubles = Vec::new();
-        for flag in &self.flags {
-            if let Some(first) = seen.insert(flag.document.key(), &flag.pointer) {
-                doubles
-                    .push((flag.pointer.clone(), format!("{:?} is defined at {first} already", flag.document.key())));
+        let flags = self.flags.iter().map(|flag| (("flag", flag.document.key()), &flag.pointer));
+        let segments = self.segments.iter().map(|segment| (("segment", segment.document.id()), &segment.pointer));
+        for (named, pointer) in flags.chain(segments) {
+            if let Some(first) = seen.insert(named, pointer) {
+                doubles.push((pointer.clone(), format!("{:?} is defined at {first} already", named.1)));
             }
         }
         for (pointer, message) in doubles {

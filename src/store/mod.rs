@@ -33,7 +33,7 @@ pub use profiles::{
     ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, MemoryProfiles, Moved, MovedUsers, Page, Patched, ProfilePatch,
     ProfileStore, Sample, StoredProfile, Unwritten, profile_bytes, tell_changes,
 };
-pub use seed::{SeedError, seed_if_empty};
+pub use seed::{SeedError, seed_if_empty, seeds};
 pub use sync::{Applied, Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};
 
 /// A document as the store holds it.

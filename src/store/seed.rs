@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::model::{DocumentKey, Fault, FlagDocument};
+use crate::model::{DocumentKey, Fault, FlagDocument, SegmentDocument};
 
 use super::{Expected, Store, StoreError, Write};
 
@@ -22,19 +22,42 @@ pub enum SeedError {
         /// What is wrong.
         message: String,
     },
-    /// The text is not a JSON array.
-    #[error("it is not a JSON array of flags: {0}")]
-    Text(#[from] serde_json::Error),
+    /// A text is not JSON.
+    #[error("{name} is not JSON: {error}")]
+    Text {
+        /// Which one.
+        name: String,
+        /// Why not.
+        error: serde_json::Error,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Writes flags into a store that was never written to, and says how many. A store with any history, even one whose
+/// The documents of a text: an array of them, `{flags, segments}` as an export gives them, or one.
+///
+/// # Errors
+/// The text, which is called `name`, is not JSON.
+pub fn seeds(name: &str, text: &str) -> Result<Vec<Value>, SeedError> {
+    let value = serde_json::from_str(text).map_err(|error| SeedError::Text { name: name.to_owned(), error })?;
+    let lists = |fields: &Map<String, Value>| ["flags", "segments"].iter().any(|name| fields.contains_key(*name));
+    Ok(match value {
+        Value::Array(documents) => documents,
+        Value::Object(mut fields) if lists(&fields) => {
+            let lists = ["flags", "segments"].map(|name| fields.remove(name).unwrap_or_default());
+            let documents = |list| if let Value::Array(documents) = list { documents } else { Vec::new() };
+            lists.into_iter().flat_map(documents).collect()
+        }
+        one => vec![one],
+    })
+}
+
+/// Writes documents into a store that was never written to, and says how many. A store with any history, even one whose
 /// documents were all removed since, is left alone. All documents are read before the first is written.
 ///
 /// # Errors
-/// A document is not a flag with a key, or the store fails.
+/// A document is neither a flag with a key nor a segment with an id, or the store fails.
 pub async fn seed_if_empty(
     store: &dyn Store,
     documents: &[Value],
@@ -63,10 +86,17 @@ pub async fn seed_if_empty(
 }
 
 fn write(document: &Value, actor: &str, at: Timestamp) -> Result<Write, Fault> {
-    let flag = FlagDocument::parse(&document.to_string())?;
+    let is_segment = document.get("key").is_none() && document.get("id").is_some();
+    let (document, text) = if is_segment {
+        let segment = SegmentDocument::parse(&document.to_string())?;
+        (DocumentKey::segment(segment.id()), segment.to_text())
+    } else {
+        let flag = FlagDocument::parse(&document.to_string())?;
+        (DocumentKey::flag(flag.key()), flag.to_text())
+    };
     Ok(Write {
-        document: DocumentKey::flag(flag.key()),
-        text: Some(Arc::from(flag.to_text())),
+        document,
+        text: Some(Arc::from(text)),
         expected: Expected::Absent,
         actor: actor.to_owned(),
         at,

@@ -72,7 +72,10 @@ async fn errors_name_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let (code, _, err) = served.run(&["apply", "-f", path, "--yes", "--prune"]).await;
-    assert!(code == 1 && err.contains("there are no flags in"), "an empty folder does not delete everything: {err}");
+    assert!(
+        code == 1 && err.contains("there are no flags or segments in"),
+        "an empty folder does not delete everything: {err}"
+    );
     write(
         folder.path(),
         "a.yaml",

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{Document, Null};
 use crate::{
     admin::{form::Kind, refusal::Issue},
+    eval,
     model::{DocumentKind, Fault, FlagDocument},
     snapshot::Snapshot,
 };
@@ -52,6 +53,14 @@ impl Document for FlagDocument {
 
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
         snapshot.check(self)
+    }
+
+    fn rests_on(&self) -> Vec<String> {
+        let overrides = self.fields().get("environments").and_then(Value::as_object).into_iter().flat_map(Map::values);
+        let partial = std::iter::once(self.fields()).chain(overrides.filter_map(Value::as_object));
+        let prerequisites = partial.filter_map(|fields| fields.get("prerequisites")?.as_array()).flatten();
+        let parent = self.fields().get("parent").and_then(Value::as_str);
+        parent.into_iter().chain(prerequisites.filter_map(eval::prerequisite_key)).map(str::to_owned).collect()
     }
 
     /// The existing service's words for a default value that is not of the flag's type.

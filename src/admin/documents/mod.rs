@@ -66,6 +66,9 @@ pub(super) trait Document: Clone + Send + Sync + Sized {
     /// Everything that is wrong with it, also against the other documents.
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault>;
 
+    /// The documents of its kind that have to be there before it; more may be named than there are.
+    fn rests_on(&self) -> Vec<String>;
+
     /// What is wrong in words of the API's own.
     fn issue(fields: &Map<String, Value>) -> Option<Issue>;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{Document, Null};
 use crate::{
     admin::{form::Kind, refusal::Issue},
+    eval,
     model::{DocumentKind, Fault, SegmentDocument},
     snapshot::Snapshot,
 };
@@ -50,6 +51,10 @@ impl Document for SegmentDocument {
 
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
         snapshot.check_segment(self)
+    }
+
+    fn rests_on(&self) -> Vec<String> {
+        eval::segment_references(self.fields()).into_iter().map(|(_, id)| id).collect()
     }
 
     fn issue(fields: &Map<String, Value>) -> Option<Issue> {

@@ -30,11 +30,12 @@ const READ_BUFFER: usize = 4 << 10;
 /// What is kept of what a client does not read: one message is sent at a time, and the largest is a part of a snapshot.
 const WRITE_BUFFER: usize = 256 << 10;
 
-/// Changes of flags as they are applied here.
+/// Changes of flags and segments as they are applied here.
 ///
 /// Who says nothing gets `{"type": "flag_update", "flag_key", "action", "timestamp"}` for each change of a flag. Who sends
 /// `{"subscribe": ["flags"], "keys": ["a", "b"]}` gets a snapshot first (`{"type": "snapshot", "kind", "revision", "part",
-/// "parts", "flags"}`), and the `revision` with each change after it. `{"unsubscribe": ["flags"]}` ends that. A client that
+/// "parts", "flags"}`), and the `revision` with each change after it; the kind `segments` has `segment_update` with a
+/// `segment_id`. `{"unsubscribe": ["flags"]}` ends that. A client that
 /// is more than 256 changes behind is sent away with 1013, and all are with 1001 when the gateway stops.
 #[utoipa::path(
     get,

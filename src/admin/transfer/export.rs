@@ -9,19 +9,19 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use crate::{
-    admin::Admin,
-    model::{DocumentKind, FlagDocument},
+    admin::{Admin, documents::fields_of},
+    model::DocumentKind,
 };
 
-/// Every flag as it is stored, by key: what an import takes back.
+/// Every flag and every segment as it is stored, by key: what an import takes back.
 #[utoipa::path(
     get,
     path = "/export",
     tag = "transfer",
     params(("format" = Option<String>, Query, description = "`json` (unless said otherwise) or `yaml`", example = "yaml")),
     responses(
-        (status = 200, description = "all flags; `damaged` names stored documents that cannot be read", content(
-            (Value = "application/json", example = json!({"flags": [{"key": "new-search", "name": "New search"}]})),
+        (status = 200, description = "all flags and segments; `damaged` names stored documents that cannot be read", content(
+            (Value = "application/json", example = json!({"flags": [{"key": "new-search", "name": "New search"}], "segments": []})),
             (Value = "application/yaml"),
         )),
         (status = 401, description = "no token, or none that is known"),
@@ -41,14 +41,17 @@ pub(super) async fn export(State(admin): State<Admin>, RawQuery(query): RawQuery
         Some("yaml") => true,
         Some(_) => return Err(Problem::invalid([("/query/format".to_owned(), "expected json or yaml".to_owned())])),
     };
-    let (mut flags, mut damaged) = (Vec::new(), Vec::new());
-    for stored in admin.documents()?.list(DocumentKind::Flag).await? {
-        match FlagDocument::parse(&stored.text) {
-            Ok(document) => flags.push(Value::Object(document.fields().clone())),
-            Err(_) => damaged.push(Value::from(&*stored.document.key)),
+    let (mut whole, mut damaged) = (Map::new(), Vec::new());
+    for (name, kind) in [("flags", DocumentKind::Flag), ("segments", DocumentKind::Segment)] {
+        let mut documents = Vec::new();
+        for stored in admin.documents()?.list(kind).await? {
+            match fields_of(kind, &stored.text, false) {
+                Some(fields) => documents.push(Value::Object(fields)),
+                None => damaged.push(Value::from(&*stored.document.key)),
+            }
         }
+        whole.insert(name.to_owned(), documents.into());
     }
-    let mut whole = Map::from_iter([("flags".to_owned(), flags.into())]);
     if !damaged.is_empty() {
         whole.insert("damaged".to_owned(), damaged.into());
     }
@@ -59,7 +62,7 @@ pub(super) async fn export(State(admin): State<Admin>, RawQuery(query): RawQuery
     match serde_saphyr::to_string(&whole) {
         Ok(text) => Ok(([(header::CONTENT_TYPE, "application/yaml")], text).into_response()),
         Err(error) => {
-            let detail = format!("the flags cannot be written as YAML: {error}");
+            let detail = format!("the documents cannot be written as YAML: {error}");
             Err(Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, detail))
         }
     }

@@ -21,37 +21,38 @@ use crate::{
         Admin,
         access::Caller,
         acknowledge::WaitFor,
-        documents::{check_size, formed as form},
+        documents::{Document, check_size, formed as form},
         refusal::Refusal,
     },
     clock,
-    import::{self, Format, Imported},
-    model::{DocumentKey, DocumentKind, FlagDocument, Role, WorldRevision},
+    import::{self, Format},
+    model::{DocumentKey, DocumentKind, Fault, FlagDocument, Role, SegmentDocument, WorldRevision},
     snapshot::{Snapshot, World},
-    store::Stored,
+    store::{Store, StoreError, Stored},
 };
 
-/// How many flags an import may hold.
-const MOST_FLAGS: usize = 20_000;
+/// How many documents an import may hold.
+const MOST_DOCUMENTS: usize = 20_000;
 
 /// What the query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
-    /// Whether flags that are not named are deleted.
+    /// Whether documents that are not named are deleted.
     replace: bool,
     /// `None`: to be found out.
     format: Option<Format>,
     dry_run: bool,
 }
 
-/// Creates and updates the flags that the body defines, and answers with what was done to each. Nothing is written when
-/// anything is wrong with the body.
+/// Creates and updates the flags and segments that the body defines, and answers with what was done to each. Nothing is
+/// written when anything is wrong with the body. `replace` deletes others of a kind that the body names: without
+/// `segments` it leaves segments alone.
 #[utoipa::path(
     post,
     path = "/import",
     tag = "transfer",
     params(
-        ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other flags alone; `replace` deletes them, which takes the role admin", example = "merge"),
+        ("mode" = Option<String>, Query, description = "`merge` (unless said otherwise) leaves other documents alone; `replace` deletes them, which takes the role admin", example = "merge"),
         ("format" = Option<String>, Query, description = "`auto` (unless said otherwise), `flaggate`, `flagd`, `unleash` or `growthbook`", example = "auto"),
         ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("wait" = Option<String>, Query, description = "`all`, or how many gateways the answer waits for"),
@@ -65,12 +66,12 @@ struct Asked {
         (status = 200, description = "the plan, carried out unless `dry_run`", body = Value, example = json!({
             "format": "flaggate", "mode": "merge", "dry_run": false,
             "counts": {"created": 1, "updated": 0, "unchanged": 0, "deleted": 0},
-            "flags": [{"key": "new-search", "action": "created"}], "report": []
+            "flags": [{"key": "new-search", "action": "created"}], "segments": [], "report": []
         })),
         (status = 202, description = "done, but not all gateways that were waited for serve it yet", body = Value),
         (status = 401, description = "no token, or none that is known"),
         (status = 403, description = "the token does not give the right, or the request is not addressed to this listener"),
-        (status = 409, description = "somebody else changed a flag meanwhile: `written`, `failed` and `not_written` say how far it went", content_type = "application/problem+json"),
+        (status = 409, description = "somebody else changed a document meanwhile: `written`, `failed` and `not_written` say how far it went", content_type = "application/problem+json"),
         (status = 413, description = "the body is too large", content_type = "application/problem+json"),
         (status = 415, description = "the body is neither JSON nor YAML by its Content-Type", content_type = "application/problem+json"),
         (status = 422, description = "`errors` says what is wrong, each with a JSON pointer into the body; nothing was written", content_type = "application/problem+json"),
@@ -89,32 +90,37 @@ pub(super) async fn import(
 ) -> Result<Response, Problem> {
     let asked = asked(query.as_deref().unwrap_or_default())?;
     if asked.replace && caller.role < Role::Admin {
-        let detail = format!("mode=replace deletes flags and needs the role {}", Role::Admin);
+        let detail = format!("mode=replace deletes documents and needs the role {}", Role::Admin);
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-    let Imported { format, flags, report } = import::read(&source, asked.format).map_err(Problem::of_faults)?;
-    if flags.len() > MOST_FLAGS {
-        let detail = format!("{} flags; at most {MOST_FLAGS} can be imported at once", flags.len());
+    let imported = import::read(&source, asked.format).map_err(Problem::of_faults)?;
+    let (format, names, report) = (imported.format, imported.names, json!(imported.report));
+    let count = imported.flags.len() + imported.segments.len();
+    if count > MOST_DOCUMENTS {
+        let detail = format!("{count} documents; at most {MOST_DOCUMENTS} can be imported at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let stored = admin.documents()?.list(DocumentKind::Flag).await?;
-    let (pointers, wanted) = formed(flags).map_err(|problem| problem.with("report", json!(report)))?;
-    let world = world(&stored, &wanted, asked.replace);
-    let faults = pointers.iter().zip(&wanted).flat_map(|(pointer, flag)| {
-        let own = world.check(flag).into_iter();
-        own.map(move |fault| (placed(format, pointer, &fault.pointer), said(format, &fault.pointer, fault.message)))
-    });
-    let faults: Vec<(String, String)> = faults.collect();
+    let reported = |problem: Problem| problem.with("report", report.clone());
+    let flags = imported.flags.into_iter().map(|flag| (flag.pointer, flag.document));
+    let segments = imported.segments.into_iter().map(|segment| (segment.pointer, segment.document));
+    let store = admin.documents()?;
+    let flags = Kind::new(store, formed(flags).map_err(reported)?, asked.replace && names.flags).await?;
+    let segments = Kind::new(store, formed(segments).map_err(reported)?, asked.replace && names.segments).await?;
+    let models = store.list(DocumentKind::MlModel).await?;
+    let world = world(flags.after().chain(segments.after()).chain(models.iter().map(text_of)));
+    let mut faults = segments.faults(&world, format);
+    faults.extend(flags.faults(&world, format));
+    faults.extend(missed(&admin.cell.load(), &flags, &segments));
     if !faults.is_empty() {
-        return Err(Problem::invalid(faults).with("report", json!(report)));
+        return Err(reported(Problem::invalid(faults)));
     }
-    let plan = plan(&stored, &wanted, asked.replace);
-    let mut told = told(asked, format, &plan);
-    told.insert("report".to_owned(), json!(report));
+    let (flags, segments) = (flags.plan(), segments.plan());
+    let mut told = told(asked, format, &flags, &segments);
+    told.insert("report".to_owned(), report.clone());
     if asked.dry_run {
         return Ok(Json(told).into_response());
     }
-    let done = carry_out(&admin, &caller, &plan).await.map_err(|problem| problem.with("report", json!(report)))?;
+    let done = carry_out(&admin, &caller, &in_order(flags, segments)).await.map_err(reported)?;
     let revision = done.or_else(|| admin.cell.load().revision().cloned());
     Ok(admin.acknowledged(revision.as_ref(), wait, told).await.into_response())
 }
@@ -141,36 +147,96 @@ fn asked(query: &str) -> Result<Asked, Problem> {
     if faults.is_empty() { Ok(asked) } else { Err(Problem::invalid(faults)) }
 }
 
+/// The documents of one kind: those that are stored, and those that are wanted.
+struct Kind<D> {
+    stored: Vec<Stored>,
+    pointers: Vec<String>,
+    wanted: Vec<D>,
+    /// Whether those that are not wanted are deleted.
+    replace: bool,
+}
+
+impl<D: Document> Kind<D> {
+    async fn new(store: &dyn Store, wanted: Vec<(String, D)>, replace: bool) -> Result<Self, StoreError> {
+        let (pointers, wanted) = wanted.into_iter().unzip();
+        Ok(Self { stored: store.list(D::KIND).await?, pointers, wanted, replace })
+    }
+
+    /// The documents as they would be afterwards.
+    fn after(&self) -> impl Iterator<Item = (DocumentKey, Arc<str>)> {
+        let kept = self.stored.iter().filter(|_| !self.replace).map(text_of);
+        kept.chain(self.wanted.iter().map(|wanted| (D::key(wanted.name()), Arc::from(wanted.to_text()))))
+    }
+
+    /// What is wrong with those that are wanted, with the places in the source.
+    fn faults(&self, world: &Snapshot, format: Format) -> Vec<(String, String)> {
+        let of_one = |(pointer, wanted): (&String, &D)| {
+            let faults = wanted.faults(world).into_iter();
+            let told =
+                |fault: Fault| (placed(format, pointer, &fault.pointer), said(format, &fault.pointer, fault.message));
+            faults.map(told).collect::<Vec<_>>()
+        };
+        self.pointers.iter().zip(&self.wanted).flat_map(of_one).collect()
+    }
+
+    fn plan(&self) -> Vec<Entry> {
+        plan(&self.stored, &self.wanted, self.replace)
+    }
+}
+
+fn text_of(stored: &Stored) -> (DocumentKey, Arc<str>) {
+    (stored.document.clone(), Arc::clone(&stored.text))
+}
+
+/// Segments that would be deleted and are named by flags that would stay as they are.
+fn missed(snapshot: &Snapshot, flags: &Kind<FlagDocument>, segments: &Kind<SegmentDocument>) -> Vec<(String, String)> {
+    if flags.replace || !segments.replace {
+        return Vec::new();
+    }
+    let gone = segments.plan().into_iter().filter(|entry| entry.action == Fate::Deleted);
+    gone.flat_map(|entry| {
+        let (_, named_by) = snapshot.segment_dependents(&entry.key);
+        let stays = |flag: &Arc<str>| !flags.wanted.iter().any(|wanted| *wanted.key() == **flag);
+        let told = |flag: Arc<str>| {
+            let message = format!("the flag {flag:?} names the segment {:?}, which would be deleted", entry.key);
+            ("/segments".to_owned(), message)
+        };
+        named_by.into_iter().filter(stays).map(told).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Flags rest on segments, so those are written first and removed last.
+fn in_order(flags: Vec<Entry>, segments: Vec<Entry>) -> Vec<Entry> {
+    let goes = |entry: &Entry| entry.action == Fate::Deleted;
+    let (gone, puts): (Vec<_>, Vec<_>) = segments.into_iter().partition(goes);
+    puts.into_iter().chain(flags).chain(gone).collect()
+}
+
 /// The documents as they would be created, with their places in the source.
-fn formed(flags: Vec<import::ImportedFlag>) -> Result<(Vec<String>, Vec<FlagDocument>), Problem> {
-    let (mut pointers, mut documents, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    for flag in flags {
-        let formed = form(flag.document.fields().clone(), clock::now());
-        match formed.and_then(|document| check_size(&document).map(|()| document)) {
-            Ok(document) => {
-                pointers.push(flag.pointer);
-                documents.push(document);
-            }
+fn formed<D: Document>(given: impl Iterator<Item = (String, D)>) -> Result<Vec<(String, D)>, Problem> {
+    let (mut documents, mut faults) = (Vec::new(), Vec::new());
+    for (pointer, document) in given {
+        let formed = form(document.fields().clone(), clock::now());
+        match formed.and_then(|document: D| check_size(&document).map(|()| document)) {
+            Ok(document) => documents.push((pointer, document)),
             Err(Refusal::Invalid(issues)) => {
                 faults.extend(issues.iter().map(|issue| {
                     let (below, message) = issue.place();
-                    (format!("{}{below}", flag.pointer), message.to_owned())
+                    (format!("{pointer}{below}"), message.to_owned())
                 }));
             }
-            Err(Refusal::Status(_, detail)) => faults.push((flag.pointer, detail)),
-            Err(Refusal::Changed(_)) => faults.push((flag.pointer, "it was changed meanwhile".to_owned())),
+            Err(Refusal::Status(_, detail)) => faults.push((pointer, detail)),
+            Err(Refusal::Changed(_)) => faults.push((pointer, "it was changed meanwhile".to_owned())),
             Err(Refusal::Store(error)) => return Err(error.into()),
         }
     }
-    if faults.is_empty() { Ok((pointers, documents)) } else { Err(Problem::invalid(faults)) }
+    if faults.is_empty() { Ok(documents) } else { Err(Problem::invalid(faults)) }
 }
 
-/// All flags as they would be afterwards, to check each against the others.
-fn world(stored: &[Stored], wanted: &[FlagDocument], replace: bool) -> Arc<Snapshot> {
-    let kept = stored.iter().filter(|_| !replace).map(|stored| (stored.document.clone(), Arc::clone(&stored.text)));
-    let new = wanted.iter().map(|flag| (DocumentKey::flag(flag.key()), Arc::from(flag.to_text())));
-    let revision = WorldRevision { epoch: "plan".into(), number: 1 };
-    World::new(None).load(revision, kept.chain(new))
+/// All documents as they would be afterwards, to check each against the others.
+fn world(documents: impl Iterator<Item = (DocumentKey, Arc<str>)>) -> Arc<Snapshot> {
+    World::new(None).load(WorldRevision { epoch: "plan".into(), number: 1 }, documents)
 }
 
 /// A place in a document, in the source. In definitions of others the document's places are not there.
@@ -190,8 +256,8 @@ fn said(format: Format, below: &str, message: String) -> String {
     }
 }
 
-fn told(asked: Asked, format: Format, plan: &[Entry]) -> Map<String, Value> {
-    let count = |fate: Fate| plan.iter().filter(|entry| entry.action == fate).count();
+fn told(asked: Asked, format: Format, flags: &[Entry], segments: &[Entry]) -> Map<String, Value> {
+    let count = |fate: Fate| flags.iter().chain(segments).filter(|entry| entry.action == fate).count();
     let counts: Map<String, Value> =
         Fate::ALL.into_iter().map(|fate| (fate.as_str().to_owned(), count(fate).into())).collect();
     Map::from_iter([
@@ -199,6 +265,7 @@ fn told(asked: Asked, format: Format, plan: &[Entry]) -> Map<String, Value> {
         ("mode".to_owned(), if asked.replace { "replace" } else { "merge" }.into()),
         ("dry_run".to_owned(), asked.dry_run.into()),
         ("counts".to_owned(), counts.into()),
-        ("flags".to_owned(), json!(plan)),
+        ("flags".to_owned(), json!(flags)),
+        ("segments".to_owned(), json!(segments)),
     ])
 }

@@ -9,15 +9,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    admin::documents::Document,
     eval,
-    model::FlagDocument,
+    model::DocumentKey,
     store::{Expected, Stored},
 };
 
 /// The fields that say who wrote when. They come with the writing, and no change is told by them.
 const STAMPS: [&str; 4] = ["created_at", "updated_at", "created_by", "updated_by"];
 
-/// What happens to one flag.
+/// What happens to one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Fate {
@@ -48,7 +49,7 @@ struct FieldChange {
     after: Value,
 }
 
-/// What happens to one flag, and how it is written.
+/// What happens to one document, and how it is written.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -56,47 +57,53 @@ pub(super) struct Entry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<FieldChange>,
     #[serde(skip)]
+    pub(super) document: DocumentKey,
+    #[serde(skip)]
     pub(super) text: Option<Arc<str>>,
     #[serde(skip)]
     pub(super) expected: Expected,
 }
 
 impl Entry {
-    /// What happens to the flag that `wanted` describes.
-    fn of(wanted: &FlagDocument, stored: Option<&Stored>) -> Self {
-        let key = wanted.key().to_owned();
+    /// What happens to the document that `wanted` describes.
+    fn of<D: Document>(wanted: &D, stored: Option<&Stored>) -> Self {
+        let entry = |action, changes, text, expected| {
+            let document = D::key(wanted.name());
+            Self { key: wanted.name().to_owned(), action, changes, document, text, expected }
+        };
         let Some(stored) = stored else {
             let text = Some(wanted.to_text().into());
-            return Self { key, action: Fate::Created, changes: Vec::new(), text, expected: Expected::Absent };
+            return entry(Fate::Created, Vec::new(), text, Expected::Absent);
         };
         let expected = Expected::Revision(stored.revision);
-        let Ok(before) = FlagDocument::parse(&stored.text) else {
+        let Ok(before) = D::parse(&stored.text) else {
             // Damaged, so nothing of it can be told apart.
             let text = Some(wanted.to_text().into());
-            return Self { key, action: Fate::Updated, changes: Vec::new(), text, expected };
+            return entry(Fate::Updated, Vec::new(), text, expected);
         };
-        let changes = differences(&before.complete(), &wanted.complete());
+        let changes = differences::<D>(&before.complete(), &wanted.complete());
         if changes.is_empty() {
-            return Self { key, action: Fate::Unchanged, changes, text: None, expected };
+            return entry(Fate::Unchanged, changes, None, expected);
         }
         let text = Some(Value::Object(stamped(wanted, &before)).to_string().into());
-        Self { key, action: Fate::Updated, changes, text, expected }
+        entry(Fate::Updated, changes, text, expected)
     }
 }
 
-/// What happens to every flag, in an order in which it can be written: what others rest on comes before them, and is
-/// removed after them.
-pub(super) fn plan(stored: &[Stored], wanted: &[FlagDocument], replace: bool) -> Vec<Entry> {
+/// What happens to every document of a kind, in an order in which it can be written: what others rest on comes before
+/// them, and is removed after them.
+pub(super) fn plan<D: Document>(stored: &[Stored], wanted: &[D], replace: bool) -> Vec<Entry> {
     let there: BTreeMap<&str, &Stored> = stored.iter().map(|stored| (&*stored.document.key, stored)).collect();
-    let named: BTreeSet<&str> = wanted.iter().map(FlagDocument::key).collect();
-    let puts = rested_on_first(wanted).into_iter().map(|flag| Entry::of(flag, there.get(flag.key()).copied()));
+    let named: BTreeSet<&str> = wanted.iter().map(D::name).collect();
+    let puts = rested_on_first(wanted).into_iter().map(|wanted| Entry::of(wanted, there.get(wanted.name()).copied()));
     let mut entries: Vec<Entry> = puts.collect();
     if replace {
         let gone: Vec<&Stored> = stored.iter().filter(|stored| !named.contains(&*stored.document.key)).collect();
-        entries.extend(gone_in_order(&gone).into_iter().map(|stored| Entry {
+        entries.extend(gone_in_order::<D>(&gone).into_iter().map(|stored| Entry {
             key: stored.document.key.to_string(),
             action: Fate::Deleted,
             changes: Vec::new(),
+            document: stored.document.clone(),
             text: None,
             expected: Expected::Revision(stored.revision),
         }));
@@ -104,28 +111,29 @@ pub(super) fn plan(stored: &[Stored], wanted: &[FlagDocument], replace: bool) ->
     entries
 }
 
-fn gone_in_order<'s>(gone: &[&'s Stored]) -> Vec<&'s Stored> {
-    let readable: Vec<FlagDocument> = gone.iter().filter_map(|gone| FlagDocument::parse(&gone.text).ok()).collect();
-    let order: Vec<&str> = rested_on_first(&readable).into_iter().rev().map(FlagDocument::key).collect();
+fn gone_in_order<'s, D: Document>(gone: &[&'s Stored]) -> Vec<&'s Stored> {
+    let readable: Vec<D> = gone.iter().filter_map(|gone| D::parse(&gone.text).ok()).collect();
+    let order: Vec<&str> = rested_on_first(&readable).into_iter().rev().map(D::name).collect();
     let mut ordered: Vec<&Stored> = gone.to_vec();
     ordered.sort_by_key(|gone| order.iter().position(|key| *key == &*gone.document.key));
     ordered
 }
 
-/// The new document with the time and author of the creation that it replaces.
-fn stamped(wanted: &FlagDocument, before: &FlagDocument) -> Map<String, Value> {
+/// The new document with the time and author of the creation that it replaces, and what the service worked out.
+fn stamped<D: Document>(wanted: &D, before: &D) -> Map<String, Value> {
     let mut fields = wanted.fields().clone();
-    for name in ["created_at", "created_by"] {
-        if let Some(known) = before.fields().get(name) {
-            fields.insert(name.to_owned(), known.clone());
+    for name in D::WORKED_OUT.iter().chain(&["created_at", "created_by"]) {
+        if let Some(known) = before.fields().get(*name) {
+            fields.insert((*name).to_owned(), known.clone());
         }
     }
     fields
 }
 
-fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<FieldChange> {
+fn differences<D: Document>(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<FieldChange> {
     let gone = before.keys().filter(|name| !after.contains_key(*name));
-    let names = after.keys().chain(gone).filter(|name| !STAMPS.contains(&name.as_str()));
+    let is_told = |name: &str| !STAMPS.contains(&name) && !D::WORKED_OUT.contains(&name);
+    let names = after.keys().chain(gone).filter(|name| is_told(name));
     let value = |fields: &Map<String, Value>, name: &str| fields.get(name).cloned().unwrap_or_default();
     names
         .filter(|name| !eval::equal(&value(before, name), &value(after, name)))
@@ -133,31 +141,24 @@ fn differences(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<F
         .collect()
 }
 
-/// The flags, each after those of them that it rests on. A cycle is broken somewhere: it was refused before.
-fn rested_on_first(flags: &[FlagDocument]) -> Vec<&FlagDocument> {
-    let by_key: BTreeMap<&str, &FlagDocument> = flags.iter().map(|flag| (flag.key(), flag)).collect();
+/// The documents, each after those of them that it rests on. A cycle is broken somewhere: it was refused before.
+fn rested_on_first<D: Document>(documents: &[D]) -> Vec<&D> {
+    let by_name: BTreeMap<&str, &D> = documents.iter().map(|document| (document.name(), document)).collect();
     let mut seen = BTreeSet::new();
-    let mut ordered = Vec::with_capacity(flags.len());
-    for flag in flags {
-        let mut walk = vec![(flag, false)];
-        while let Some((flag, ready)) = walk.pop() {
+    let mut ordered = Vec::with_capacity(documents.len());
+    for document in documents {
+        let mut walk = vec![(document, false)];
+        while let Some((document, ready)) = walk.pop() {
             if ready {
-                ordered.push(flag);
-            } else if seen.insert(flag.key()) {
-                walk.push((flag, true));
-                walk.extend(rests_on(flag).filter_map(|key| by_key.get(key)).map(|flag| (*flag, false)));
+                ordered.push(document);
+            } else if seen.insert(document.name()) {
+                walk.push((document, true));
+                let before = document.rests_on();
+                walk.extend(before.iter().filter_map(|name| by_name.get(name.as_str())).map(|before| (*before, false)));
             }
         }
     }
     ordered
-}
-
-fn rests_on(flag: &FlagDocument) -> impl Iterator<Item = &str> {
-    let overrides = flag.fields().get("environments").and_then(Value::as_object).into_iter().flat_map(Map::values);
-    let partial = std::iter::once(flag.fields()).chain(overrides.filter_map(Value::as_object));
-    let prerequisites = partial.filter_map(|fields| fields.get("prerequisites")?.as_array()).flatten();
-    let parent = flag.fields().get("parent").and_then(Value::as_str);
-    parent.into_iter().chain(prerequisites.filter_map(eval::prerequisite_key))
 }
 
 #[cfg(test)]
@@ -165,7 +166,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::DocumentKey;
+    use crate::model::{DocumentKey, FlagDocument};
 
     fn flags(documents: &[Value]) -> Vec<FlagDocument> {
         documents.iter().map(|document| FlagDocument::parse(&document.to_string()).unwrap()).collect()
@@ -191,9 +192,9 @@ mod tests {
         assert_eq!(fates(created), ["a created", "b created", "c created", "e created"]);
         let mut there: Vec<Stored> = documents.iter().map(stored).collect();
         there.push(stored(&json!({"x": 1})));
-        let deleted = plan(&there, &[], true);
+        let deleted = plan::<FlagDocument>(&there, &[], true);
         assert_eq!(fates(deleted), ["damaged deleted", "e deleted", "c deleted", "b deleted", "a deleted"]);
-        assert_eq!(fates(plan(&there, &[], false)), [""; 0]);
+        assert_eq!(fates(plan::<FlagDocument>(&there, &[], false)), [""; 0]);
     }
 
     #[test]

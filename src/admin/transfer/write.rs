@@ -12,7 +12,7 @@ use super::{
 use crate::{
     admin::{Admin, access::Caller, refusal::status_of},
     clock,
-    model::{DocumentKey, WorldRevision},
+    model::WorldRevision,
     store::{StoreError, Write},
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn carry_out(
 
 async fn write(admin: &Admin, caller: &Caller, entry: &Entry) -> Result<WorldRevision, StoreError> {
     let write = Write {
-        document: DocumentKey::flag(entry.key.as_str()),
+        document: entry.document.clone(),
         text: entry.text.clone(),
         expected: entry.expected,
         actor: caller.name.to_string(),
@@ -55,6 +55,10 @@ async fn write(admin: &Admin, caller: &Caller, entry: &Entry) -> Result<WorldRev
         fence: None,
     };
     Ok(admin.documents()?.write(write).await?.world)
+}
+
+fn told(entry: &Entry) -> Value {
+    json!({ "kind": entry.document.kind, "key": entry.key, "action": entry.action })
 }
 
 fn broken_off(writes: &[&Entry], done: usize, error: StoreError) -> Problem {
@@ -66,17 +70,17 @@ fn broken_off(writes: &[&Entry], done: usize, error: StoreError) -> Problem {
             error.to_string()
         }
     };
-    let told = |entries: &[&Entry]| -> Value {
-        entries.iter().map(|entry| json!({ "key": entry.key, "action": entry.action })).collect()
-    };
+    let all = |entries: &[&Entry]| -> Value { entries.iter().map(|entry| told(entry)).collect() };
     let failed = writes[done];
+    let mut failed_so = told(failed);
+    failed_so["why"] = why.as_str().into();
     let detail = format!(
         "{done} of {} writes were done, then {:?} failed: {why}; import again to go on",
         writes.len(),
         failed.key
     );
     Problem::new(status, detail)
-        .with("written", told(&writes[..done]))
-        .with("failed", json!({ "key": failed.key, "action": failed.action, "why": why }))
-        .with("not_written", told(&writes[done + 1..]))
+        .with("written", all(&writes[..done]))
+        .with("failed", failed_so)
+        .with("not_written", all(&writes[done + 1..]))
 }

@@ -4,14 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use reqwest::Method;
 use serde_json::{Map, Value};
 
-use super::{
-    change::Changing,
-    values::{file, value},
-};
-use crate::cli::failure::{Failure, Kind};
+use crate::cli::documents::{Changing, Noun, file, value};
 
 /// A new flag.
 #[derive(Debug, Args)]
@@ -57,14 +52,7 @@ enum Type {
 impl Create {
     pub(super) fn run(&self) -> Result<ExitCode> {
         let body = self.document()?;
-        let sent = self.changing.send(Method::POST, &self.key, "/flags", &[], Some(body.into()));
-        sent.map_err(|error| match error.downcast::<Failure>() {
-            Ok(failure) if failure.kind == Kind::Conflict => {
-                failure.hinting(format!("`flaggate flags set {} …` changes it", self.key)).into()
-            }
-            Ok(failure) => failure.into(),
-            Err(error) => error,
-        })
+        self.changing.create(Noun::FLAG, &self.key, body)
     }
 
     fn document(&self) -> Result<Map<String, Value>> {

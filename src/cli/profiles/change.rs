@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::{parts, path, send};
-use crate::cli::{confirm_deletion, flags::values::file, remote::Remote};
+use crate::cli::{confirm_deletion, documents::file, remote::Remote};
 
 /// A whole profile.
 #[derive(Debug, Args)]

@@ -11,12 +11,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::{
-    flags::{IN_PATH, values::value},
+    documents::{in_path, value},
     remote::{Remote, Request},
     say,
 };
@@ -56,7 +55,7 @@ fn path(user: &str, below: &str) -> Result<String> {
     if matches!(user, "" | "." | "..") {
         bail!("{user:?} is no user's id");
     }
-    Ok(format!("/profiles/{}{below}", utf8_percent_encode(user, IN_PATH)))
+    Ok(format!("/profiles/{}{below}", in_path(user)))
 }
 
 /// Sends something and says what became of it.

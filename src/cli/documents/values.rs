@@ -10,8 +10,20 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 /// Fields whose values are text even if they look like JSON: `name=123` is the name "123".
-const TEXTS: [&str; 9] =
-    ["name", "description", "created_by", "owner", "kind", "salt", "hash", "bucket_by", "off_variant"];
+const TEXTS: [&str; 12] = [
+    "name",
+    "description",
+    "created_by",
+    "owner",
+    "kind",
+    "salt",
+    "hash",
+    "bucket_by",
+    "off_variant",
+    "type",
+    "expression",
+    "ml_model_id",
+];
 
 /// One `field=value`: the way to the field, and the value.
 #[derive(Clone, Debug, PartialEq)]

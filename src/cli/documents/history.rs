@@ -1,4 +1,4 @@
-//! `flaggate flags history` and `rollback`.
+//! `history` and `rollback`.
 
 use std::process::ExitCode;
 
@@ -7,19 +7,19 @@ use clap::Args;
 use reqwest::{Method, header::IF_MATCH};
 use serde_json::{Value, json};
 
-use super::{ask, change::Changing, path};
+use super::{Noun, ask, change::Changing};
 use crate::cli::{
     remote::{Remote, Request},
     say,
     table::{plain, text},
 };
 
-/// What happened to a flag.
+/// What happened to a document.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct History {
     #[command(flatten)]
     remote: Remote,
-    /// The flag.
+    /// Which one.
     key: String,
     /// At most so many changes.
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -37,21 +37,21 @@ pub(in crate::cli) struct History {
 pub(in crate::cli) struct Rollback {
     #[command(flatten)]
     changing: Changing,
-    /// The flag.
+    /// Which one.
     key: String,
     /// The revision, as the history shows it.
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     revision: u64,
-    /// Only if the flag still has this ETag.
+    /// Only if it still has this ETag.
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
 }
 
 impl History {
-    pub(super) fn run(&self) -> Result<ExitCode> {
+    pub(in crate::cli) fn run(&self, noun: Noun) -> Result<ExitCode> {
         let below = format!("/history?limit={}&full={}", self.limit, self.full);
-        let request = Request { method: Method::GET, path: path(&self.key, &below), ..Request::default() };
-        let answer = ask(&self.remote, &self.key, &request)?.body;
+        let request = Request { method: Method::GET, path: noun.path(&self.key, &below), ..Request::default() };
+        let answer = ask(&self.remote, noun, &self.key, &request)?.body;
         if self.json {
             say(&serde_json::to_string_pretty(&answer)?)?;
             return Ok(ExitCode::SUCCESS);
@@ -76,10 +76,10 @@ impl History {
 }
 
 impl Rollback {
-    pub(super) fn run(&self) -> Result<ExitCode> {
+    pub(in crate::cli) fn run(&self, noun: Noun) -> Result<ExitCode> {
         let headers: Vec<_> = self.if_match.iter().map(|tag| (IF_MATCH, tag.clone())).collect();
         let body = json!({ "revision": self.revision });
-        self.changing.send(Method::POST, &self.key, &path(&self.key, "/rollback"), &headers, Some(body))
+        self.changing.send(noun, Method::POST, &self.key, &noun.path(&self.key, "/rollback"), &headers, Some(body))
     }
 }
 

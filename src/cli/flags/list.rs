@@ -1,16 +1,15 @@
-//! `flaggate flags list` and `get`.
+//! `flaggate flags list`.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use reqwest::Method;
 use serde_json::Value;
 
-use super::{ask, pages, path, revision};
 use crate::cli::{
+    documents::{Noun, pages},
     log_error,
-    remote::{Remote, Request},
+    remote::Remote,
     say,
     table::{Table, text},
 };
@@ -49,18 +48,6 @@ enum State {
     Faulty,
 }
 
-/// One flag.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Get {
-    #[command(flatten)]
-    remote: Remote,
-    /// The flag.
-    key: String,
-    /// Print the whole document as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 impl List {
     pub(super) fn run(&self) -> Result<ExitCode> {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -71,7 +58,7 @@ impl List {
         }
         let query = Some(query.finish()).filter(|query| !query.is_empty()).map(|query| format!("&{query}"));
         let limit = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let (flags, total) = pages(&self.remote, &query.unwrap_or_default(), limit)?;
+        let (flags, total) = pages(&self.remote, Noun::FLAG, &query.unwrap_or_default(), limit)?;
         if self.json {
             say(&serde_json::to_string_pretty(&flags)?)?;
             return Ok(ExitCode::SUCCESS);
@@ -84,37 +71,6 @@ impl List {
         if total > flags.len() {
             log_error(&format!("{} of {total} are shown; --limit shows more", flags.len()));
         }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Get {
-    pub(super) fn run(&self) -> Result<ExitCode> {
-        let request = Request { method: Method::GET, path: path(&self.key, ""), ..Request::default() };
-        let answer = ask(&self.remote, &self.key, &request)?;
-        if self.json {
-            say(&serde_json::to_string_pretty(&answer.body)?)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        let fields = answer.body.as_object().into_iter().flatten();
-        let is_set = |value: &Value| match value {
-            Value::Null => false,
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-        };
-        for (name, value) in fields.filter(|(_, value)| is_set(value)) {
-            let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            if !items.iter().any(Value::is_object) {
-                say(&format!("{name:<18}  {}", text(value)))?;
-                continue;
-            }
-            say(name)?;
-            for item in items {
-                say(&format!("  - {item}"))?;
-            }
-        }
-        say(&format!("{:<18}  {}", "revision", revision(&answer).unwrap_or("-")))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,13 +1,13 @@
-//! What all changes have in common, and `flaggate flags delete`.
+//! What all changes have in common, and `delete`.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use reqwest::{Method, StatusCode, header::HeaderName};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{ask, history::differences, path, revision};
+use super::{Noun, ask, history::differences, revision};
 use crate::cli::{
     confirm_deletion,
     failure::{Failure, Kind},
@@ -34,12 +34,12 @@ pub(in crate::cli) struct Changing {
     json: bool,
 }
 
-/// Removes a flag.
+/// Removes a document.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
     #[command(flatten)]
     changing: Changing,
-    /// The flag.
+    /// Which one.
     key: String,
     /// Do not ask.
     #[arg(long, short)]
@@ -47,9 +47,10 @@ pub(in crate::cli) struct Delete {
 }
 
 impl Changing {
-    /// Sends a change of the flag `key` and says what became of it.
-    pub(super) fn send(
+    /// Sends a change of the document `key` and says what became of it.
+    pub(in crate::cli) fn send(
         &self,
+        noun: Noun,
         method: Method,
         key: &str,
         path: &str,
@@ -64,13 +65,13 @@ impl Changing {
         query.extend_pairs(self.timeout.iter().map(|timeout| ("timeout", timeout.to_string())));
         let query = query.finish();
         let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        let answer = ask(&self.remote, key, &Request { method, path, headers, body })?;
+        let answer = ask(&self.remote, noun, key, &Request { method, path, headers, body })?;
         if self.json {
             say(&serde_json::to_string_pretty(&answer.body)?)?;
         } else if self.dry_run {
             say(&tried(key, &answer.body))?;
         } else {
-            say(&done(key, &answer))?;
+            say(&done(noun, key, &answer))?;
         }
         if answer.status == StatusCode::ACCEPTED {
             let what = "the change is done, but not all gateways that were waited for serve it yet";
@@ -80,20 +81,35 @@ impl Changing {
     }
 }
 
+impl Changing {
+    /// Creates a document and says what became of it.
+    pub(in crate::cli) fn create(&self, noun: Noun, key: &str, document: Map<String, Value>) -> Result<ExitCode> {
+        let path = format!("/{}", noun.plural);
+        let sent = self.send(noun, Method::POST, key, &path, &[], Some(document.into()));
+        sent.map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) if failure.kind == Kind::Conflict => {
+                failure.hinting(format!("`flaggate {} set {key} …` changes it", noun.plural)).into()
+            }
+            Ok(failure) => failure.into(),
+            Err(error) => error,
+        })
+    }
+}
+
 impl Delete {
-    pub(super) fn run(&self) -> Result<ExitCode> {
+    pub(in crate::cli) fn run(&self, noun: Noun) -> Result<ExitCode> {
         if !self.yes && !self.changing.dry_run {
-            confirm_deletion(&format!("the flag {:?}", self.key))?;
+            confirm_deletion(&format!("the {} {:?}", noun.word, self.key))?;
         }
-        self.changing.send(Method::DELETE, &self.key, &path(&self.key, ""), &[], None)
+        self.changing.send(noun, Method::DELETE, &self.key, &noun.path(&self.key, ""), &[], None)
     }
 }
 
 /// `a is at revision 7, served by 2 of 2 gateways after 3.1 ms`.
-fn done(key: &str, answer: &Answer) -> String {
+fn done(noun: Noun, key: &str, answer: &Answer) -> String {
     let now = match revision(answer) {
         Some(revision) => format!("{key} is at revision {revision}"),
-        None => format!("{key} is deleted; `flaggate flags history {key}` still knows it"),
+        None => format!("{key} is deleted; `flaggate {} history {key}` still knows it", noun.plural),
     };
     match (&answer.body["acknowledged"], &answer.body["of"], &answer.body["ms"]) {
         (Value::Null, _, _) => now,
