@@ -12,8 +12,8 @@ use super::{RedisStore, connection::Live, error::unavailable, population, subscr
 use crate::{
     model::Profile,
     store::{
-        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Patched, ProfilePatch, ProfileStore, Sample, StoreError,
-        StoredProfile, Unwritten,
+        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Patched, ProfilePatch, ProfileStore, Sample,
+        StoreError, StoredProfile, Unwritten,
         profiles::{Page, merge, one_by_one, text_of},
     },
 };
@@ -83,12 +83,19 @@ impl ProfileStore for RedisStore {
         self.link.keep(&live, patched).await
     }
 
-    async fn set_memberships(&self, user_id: &str, segments: &[String]) -> Result<bool, StoreError> {
-        let mut call = self.scripts.set_memberships.key(self.names.profile(user_id));
-        call.arg(serde_json::json!(segments).to_string());
-        let mut live = self.link.live().await?;
-        let set = live.script(&call).await;
-        self.link.keep(&live, set).await
+    async fn set_memberships(&self, moved: &[Moved]) -> Result<usize, StoreError> {
+        let mut kept = 0;
+        for moved in moved.chunks(BATCH) {
+            let mut call = self.scripts.set_memberships.prepare_invoke();
+            call.arg(self.names.moves_channel()).arg(serde_json::json!(moved).to_string());
+            for Moved { user_id, segments, .. } in moved {
+                call.key(self.names.profile(user_id)).arg(serde_json::json!(segments).to_string());
+            }
+            let mut live = self.link.live().await?;
+            let set: Result<usize, StoreError> = live.script(&call).await;
+            kept += self.link.keep(&live, set).await?;
+        }
+        Ok(kept)
     }
 
     async fn put_activity(
@@ -132,6 +139,13 @@ impl ProfileStore for RedisStore {
         let mut live = self.link.live().await?;
         let sample = population::sample(&mut live, &self.names, size, seed).await;
         self.link.keep(&live, sample).await
+    }
+
+    async fn moved_users(&self) -> Result<MovedUsers, StoreError> {
+        let moved = |message: &Msg| serde_json::from_slice::<Arc<[Moved]>>(message.get_payload_bytes()).ok();
+        let messages = subscription::listen(self.link.clone(), self.names.moves_channel(), moved).await?;
+        let next = async |mut messages: tokio::sync::mpsc::Receiver<_>| Some((messages.recv().await?, messages));
+        Ok(Box::pin(stream::unfold(messages, next)))
     }
 
     async fn changed_users(&self) -> Result<ChangedUsers, StoreError> {
