@@ -77,6 +77,13 @@ fn many_are_imported() {
     assert!(err.contains("1000 written, 0 failed, ") && err.contains(" s left"), "{err}");
     assert_eq!(gateway.profile("u2499")["attributes"], json!({ "number": 2499 }));
 
+    let all = gateway.said(&["profiles", "list", "--json"]);
+    assert_eq!(all.lines().count(), 2499);
+    assert_eq!(gateway.said(&["profiles", "list", "--limit", "1500"]).lines().count(), 1500);
+    // What is listed can be imported.
+    let out = gateway.said(&["profiles", "import", &gateway.file("all.ndjson", &all)]);
+    assert!(out.starts_with("2499 written, 0 failed"), "{out}");
+
     let csv = "user_id,country,visits,behavioral_data.n\nann,DE,7,1.5\n12,\"a \"\"b\"\"\",,\n";
     let file = gateway.file("users.csv", csv);
     let out = gateway.said(&["profiles", "import", &file, "--behavioral", "visits", "--json"]);

@@ -330,13 +330,18 @@ async fn an_import_is_done_while_it_is_sent() {
 async fn who_goes_away_stops_the_import() {
     for Home { served, store, .. } in homes().await {
         let mut stream = begin(&served).await;
-        let lines: String = (0..1500).map(|number| format!("{{\"user_id\": \"u{number}\"}}\n")).collect();
-        send(&mut stream, &lines).await;
-        until("the first batch is written", async || store.count_profiles().await.unwrap().number == 1000).await;
+        let lines = |from: usize, to: usize| -> String {
+            (from..to).map(|number| format!("{{\"user_id\": \"u{number}\"}}\n")).collect()
+        };
+        // A few are written as well when no more come.
+        send(&mut stream, &lines(0, 1005)).await;
+        until("what came is written", async || store.count_profiles().await.unwrap().number == 1005).await;
+        send(&mut stream, &lines(1005, 1500)).await;
         drop(stream);
         // What came after it was not told to anybody, and is not done.
         assert_eq!(served.import_profiles("{\"user_id\": \"other\"}").await[0]["done"], 1);
-        sleep(Duration::from_millis(200)).await;
-        assert_eq!(store.count_profiles().await.unwrap().number, 1001);
+        // As long as it would have waited for more, and longer.
+        sleep(Duration::from_millis(800)).await;
+        assert_eq!(store.count_profiles().await.unwrap().number, 1006);
     }
 }

@@ -1,4 +1,4 @@
-//! `flaggate profiles get`.
+//! `flaggate profiles list` and `get`.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,19 @@ use crate::cli::{
     table::{plain, text},
 };
 
+/// Which profiles are listed.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    remote: Remote,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Print the profiles as JSON, one on each line, as `import` takes them.
+    #[arg(long)]
+    json: bool,
+}
+
 /// One user.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Get {
@@ -24,6 +37,26 @@ pub(in crate::cli) struct Get {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl List {
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        const PAGE: u32 = 1000;
+        let mut left = self.limit.unwrap_or(u32::MAX);
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/profiles?limit={}{cursor}", left.min(PAGE));
+            let page = self.remote.exchange(&Request { path, ..Request::default() })?.body;
+            for profile in page["profiles"].as_array().into_iter().flatten().take(left as usize) {
+                say(&if self.json { profile.to_string() } else { text(&profile["user_id"]) })?;
+                left -= 1;
+            }
+            match page["next"].as_str() {
+                Some(next) if left > 0 => cursor = format!("&cursor={next}"),
+                _ => return Ok(ExitCode::SUCCESS),
+            }
+        }
+    }
 }
 
 impl Get {

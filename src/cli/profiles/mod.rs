@@ -22,6 +22,8 @@ use super::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Profiles {
+    /// List users who have a profile, in no order; with --json their profiles.
+    List(look::List),
     /// Show what is stored of a user, and what the user does now.
     Get(look::Get),
     /// Replace a user's profile, or create it: `put USER field=value …`, or --file.
@@ -39,6 +41,7 @@ pub(super) enum Profiles {
 impl Profiles {
     pub(super) fn run(&self) -> Result<ExitCode> {
         match self {
+            Self::List(list) => list.run(),
             Self::Get(get) => get.run(),
             Self::Put(put) => put.run(),
             Self::Set(set) => set.run(),

@@ -44,7 +44,11 @@ pub(super) struct Import {
     numbers: Vec<u64>,
     bytes: usize,
     tally: Tally,
+    /// When something came last.
+    heard: Instant,
     told: Instant,
+    /// How many lines were read then.
+    told_count: u64,
     has_ended: bool,
 }
 
@@ -60,7 +64,9 @@ impl Import {
             numbers: Vec::new(),
             bytes: 0,
             tally: Tally::new(now),
+            heard: now,
             told: now,
+            told_count: 0,
             has_ended: false,
         }
     }
@@ -72,7 +78,7 @@ impl Import {
         }
         match self.go_on().await {
             Ok(true) => {
-                self.told = clock::monotonic();
+                (self.told, self.told_count) = (clock::monotonic(), self.counted());
                 return Some(self.tally.progress(self.told));
             }
             Ok(false) => self.has_ended = true,
@@ -97,12 +103,10 @@ impl Import {
                     }
                 }
             }
-            match timeout(IDLE, self.body.next()).await {
+            match timeout(self.patience(), self.body.next()).await {
                 Ok(Some(Ok(piece))) => {
                     self.piece = piece;
-                    if self.is_due() {
-                        return Ok(true);
-                    }
+                    self.heard = clock::monotonic();
                 }
                 Ok(Some(Err(error))) => return Err(self.stopped(format!("the body broke off: {error}"))),
                 Ok(None) => {
@@ -112,16 +116,35 @@ impl Import {
                     self.write().await?;
                     return Ok(false);
                 }
-                Err(_) => {
-                    self.write().await?;
+                Err(_) if self.batch.is_empty() && since(self.heard) >= IDLE => {
                     return Err(self.stopped(format!("nothing came for {IDLE:?}")));
                 }
+                Err(_) => {}
+            }
+            // What comes slowly does not wait for the batch to be full.
+            if self.is_due() {
+                self.write().await?;
+                return Ok(true);
             }
         }
     }
 
+    /// How long to wait for more.
+    fn patience(&self) -> Duration {
+        match self.batch.is_empty() {
+            true => IDLE.saturating_sub(since(self.heard)),
+            false => TELL_EVERY.saturating_sub(since(self.told)),
+        }
+    }
+
+    /// Whether there is something new to tell, and it is time.
     fn is_due(&self) -> bool {
-        clock::monotonic() - self.told >= TELL_EVERY
+        self.counted() > self.told_count && since(self.told) >= TELL_EVERY
+    }
+
+    /// How many lines were read.
+    fn counted(&self) -> u64 {
+        self.tally.count() + self.batch.len() as u64
     }
 
     /// Puts a line into the batch, if it says a profile.
@@ -168,6 +191,10 @@ impl Import {
         let resume_at = self.numbers.first().copied().unwrap_or_else(|| self.lines.next_number());
         Stopped { why, resume_at }
     }
+}
+
+fn since(at: Instant) -> Duration {
+    clock::monotonic().saturating_duration_since(at)
 }
 
 /// The profile that a line says.

@@ -45,6 +45,11 @@ impl Tally {
         }
     }
 
+    /// How many lines came to an end.
+    pub(super) fn count(&self) -> u64 {
+        self.done + self.failed
+    }
+
     pub(super) fn progress(&self, now: Instant) -> Bytes {
         line(&self.told(now))
     }
@@ -63,7 +68,7 @@ impl Tally {
     }
 
     fn told(&self, now: Instant) -> Value {
-        let rate = (self.done + self.failed) as f64 / self.elapsed(now).as_secs_f64().max(0.001);
+        let rate = self.count() as f64 / self.elapsed(now).as_secs_f64().max(0.001);
         json!({ "done": self.done, "failed": self.failed, "rate": rounded(rate, 10.0) })
     }
 
