@@ -12,5 +12,6 @@ mod listing;
 mod ofrep;
 mod races;
 mod segments;
+mod segments_cli;
 mod transfer;
 mod wire;

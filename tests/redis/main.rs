@@ -21,5 +21,6 @@ mod profiles;
 mod proxy;
 mod races;
 mod replicas;
+mod segments;
 mod sentinel;
 mod server;
