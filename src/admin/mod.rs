@@ -16,7 +16,9 @@ mod live;
 mod ofrep;
 mod openapi;
 mod paging;
+mod population;
 mod problem;
+mod profiles;
 mod refusal;
 mod segments;
 mod trail;
@@ -40,7 +42,8 @@ use crate::{
     drain::Drain,
     profiles::Profiles,
     snapshot::SnapshotCell,
-    store::{Store, SyncHandle},
+    store::{ProfileStore, Store, SyncHandle},
+    tracking::Moves,
 };
 
 pub use access::Access;
@@ -48,6 +51,7 @@ pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 pub use live::{Limits as LiveLimits, Live};
+pub use population::Recomputes;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -68,6 +72,8 @@ pub struct Admin {
     pub sync: SyncHandle,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// Where users' profiles are written.
+    pub profile_store: Arc<dyn ProfileStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
@@ -82,6 +88,10 @@ pub struct Admin {
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
     pub usage: UsageWatch,
+    /// Counts who enters and leaves segments.
+    pub moves: Moves,
+    /// Segments that are worked out anew for everybody.
+    pub recomputes: Recomputes,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -107,6 +117,8 @@ pub fn router(admin: Admin) -> Router {
         .merge(segments::router())
         .merge(transfer::router())
         .merge(trail::router())
+        .merge(profiles::router())
+        .merge(population::router())
         .merge(explain::router())
         .merge(live::router())
         .merge(ofrep::router())

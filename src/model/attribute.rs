@@ -58,6 +58,18 @@ impl<'a> Attribute<'a> {
         }
     }
 
+    /// The number of a number, or of a string that reads as one.
+    #[must_use]
+    pub fn as_number(self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "numbers compare as f64")]
+            Self::Integer(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
+            Self::Text(text) => parse_number(text),
+            Self::Bool(_) | Self::Json(_) | Self::Set(_) => None,
+        }
+    }
+
     /// The items of an array.
     #[must_use]
     pub fn as_array(self) -> Option<&'a [Value]> {
@@ -66,6 +78,14 @@ impl<'a> Attribute<'a> {
             Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::Text(_) | Self::Set(_) => None,
         }
     }
+}
+
+/// Parses a decimal number (with an exponent, perhaps), blanks around it allowed; finite ones only.
+#[must_use]
+pub fn parse_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    decimal.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
 }
 
 /// Where evaluation looks attributes up. `None` is an absent or null attribute.

@@ -14,7 +14,7 @@ mod role;
 mod segment;
 mod trained;
 
-pub use attribute::{Attribute, Attributes, Context, NoAttributes};
+pub use attribute::{Attribute, Attributes, Context, NoAttributes, parse_number};
 pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use difference::{Difference, differences};
 pub use document::{MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};

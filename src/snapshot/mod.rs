@@ -6,6 +6,9 @@ mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+mod population;
+#[cfg(test)]
+mod segment_tests;
 mod segments;
 mod stale;
 #[cfg(test)]
@@ -27,6 +30,7 @@ use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
+pub use population::{Estimate, Overlap};
 pub use stale::{Stale, StaleFlag, StaleReason};
 pub use usage::Usage;
 pub use world::World;

@@ -10,6 +10,8 @@ mod harness;
 mod history;
 mod listing;
 mod ofrep;
+mod population;
+mod profiles;
 mod races;
 mod segments;
 mod segments_cli;

@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
     snapshot::SnapshotCell,
-    store::{Expected, Follower, MemoryStore, Store, SyncHandle, SyncOptions, Write},
+    store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
+    tracking::Moves,
 };
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
@@ -45,12 +46,14 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
     let live = Live::start(&sync, cell.clone(), drain.clone(), limits);
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
+    let moves = Moves::register(metrics.registry()).unwrap();
     let admin = Admin {
         access: Access::new(&config::Admin::default()).unwrap(),
         store: store.clone(),
         cell,
         sync: sync.clone(),
         profiles: None,
+        profile_store: Arc::new(MemoryProfiles::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
         drain: drain.clone(),
@@ -58,6 +61,8 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        moves,
+        recomputes: Recomputes::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -28,7 +28,7 @@ pub(super) use formed::formed;
 pub(super) use verbs::Creation;
 
 /// How long a write waits until this gateway serves it.
-const SERVED_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const SERVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether a field may be null on create.
 #[derive(Clone, Copy)]

@@ -158,7 +158,7 @@ impl Reader {
                     let last = told.last().copied();
                     for position in told {
                         // Only the last event of a change says that it was seen.
-                        if Some(position) == last {
+                        if Some(position) == last && !changed.id_line.is_empty() {
                             self.ready.push_back(changed.id_line.clone());
                         }
                         self.ready.extend(changed.updates.get(position).map(|update| update.event.clone()));

@@ -1,12 +1,17 @@
 //! What goes over the wire, either way.
 
+use std::collections::BTreeMap;
+
 use ahash::AHashSet;
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Action, DocumentKey, DocumentKind, MAX_KEY_BYTES, WorldRevision};
+use crate::{
+    model::{Action, DocumentKey, DocumentKind, MAX_KEY_BYTES, WorldRevision},
+    store::Moved,
+};
 
 /// The most keys that one subscription may name.
 const MOST_KEYS: usize = 1000;
@@ -180,6 +185,54 @@ impl Update {
         let event = event(name, &full);
         Self { kind, document: document.clone(), plain: plain.into(), full: full.into(), event }
     }
+
+    /// What happens around a segment that is no change of its document.
+    fn of_segment(segment: &str, name: &str, told: Value) -> Self {
+        let text: Utf8Bytes = told.to_string().into();
+        let event = event(name, &text);
+        let document = DocumentKey::segment(segment);
+        Self { kind: Kind::Segments, document, plain: text.clone(), full: text, event }
+    }
+}
+
+/// What is told of a segment that is worked out anew.
+pub(super) fn of_recompute(segment: &str, progress: Value) -> Update {
+    const NAME: &str = "recompute_progress";
+    let mut told = json!({ "type": NAME });
+    if let (Some(told), Value::Object(progress)) = (told.as_object_mut(), progress) {
+        told.extend(progress);
+    }
+    Update::of_segment(segment, NAME, told)
+}
+
+/// So many moves are told one by one; of more, only how many there were in each segment.
+const MOST_MOVES: usize = 100;
+
+/// What is told of users who moved.
+pub(super) fn of_moves(moved: &[Moved], at: Timestamp) -> Vec<Update> {
+    let each = moved.iter().flat_map(|Moved { user_id, entered, left, .. }| {
+        let entered = entered.iter().map(move |segment| (segment, user_id, "segment_entered"));
+        entered.chain(left.iter().map(move |segment| (segment, user_id, "segment_left")))
+    });
+    let time = format!("{at:.6}");
+    let update = Update::of_segment;
+    let moves = moved.iter().map(|moved| moved.entered.len() + moved.left.len()).sum::<usize>();
+    if moves <= MOST_MOVES {
+        let tell = |(segment, user_id, name): (&String, &String, &str)| {
+            update(segment, name, json!({ "type": name, "segment_id": segment, "user_id": user_id, "timestamp": time }))
+        };
+        return each.map(tell).collect();
+    }
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (segment, _, name) in each {
+        let (entered, left) = counts.entry(segment).or_default();
+        *if name == "segment_entered" { entered } else { left } += 1;
+    }
+    let tell = |(segment, (entered, left)): (&str, (u64, u64))| {
+        let told = json!({ "type": "segment_moves", "segment_id": segment, "entered": entered, "left": left, "timestamp": time });
+        update(segment, "segment_moves", told)
+    };
+    counts.into_iter().map(tell).collect()
 }
 
 /// A server-sent event. JSON has no line breaks within.
