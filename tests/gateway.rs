@@ -422,3 +422,49 @@ fn the_admin_listener_tells_health_and_metrics() {
     let rebound = raw(gateway.admin, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
 }
+
+/// Sends a change to the flag service; it is served when this returns.
+async fn change(gateway: &Running, path: &str, body: Value) {
+    let url = format!("http://{}{path}", gateway.admin);
+    let answer = reqwest::Client::new().patch(url).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{path} {body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_routes_and_is_told() {
+    let rule = |segment: &str| json!([{ "segments": [segment], "return_value": true }]);
+    let documents = json!({
+        "flags": [
+            { "key": "checkout", "targeting_enabled": true, "targeting_rules": rule("vip") },
+            { "key": "theme", "default_value": "dark" },
+            { "key": "one-click" }, { "key": "color", "default_value": "blue", "variants": { "blue": "blue", "green": "green" } },
+        ],
+        "segments": [
+            { "id": "payers", "rules": [{ "field": "plan", "operator": "equals", "value": "pro" }] },
+            { "id": "vip", "type": "composite", "expression": "payers", "priority": 3 },
+            { "id": "unnamed" },
+        ],
+    });
+    let gateway = start(&shop(), &documents);
+    let spoofed = "X-User-Segments: root\r\nx-user-segments: root\r\n";
+    let ask = |headers: &str| get(gateway.address, "/", &format!("X-User-Id: ann\r\n{spoofed}{headers}"));
+    let answer = ask("X-User-Plan: pro\r\n");
+    let (upstream, lines) = seen(&answer);
+    assert_eq!((upstream, values(&lines, "X-User-Segments")), ("canary", vec!["vip"]), "{lines:?}");
+    assert!(!answer.contains("root"), "{answer}");
+    let answer = ask("X-User-Plan: free\r\n");
+    let (upstream, lines) = seen(&answer);
+    assert_eq!((upstream, values(&lines, "X-User-Segments").len()), ("blue", 0), "in none of what the flags name");
+    assert!(!answer.contains("root"), "{answer}");
+
+    let free = json!([{ "field": "plan", "operator": "equals", "value": "free" }]);
+    change(&gateway, "/segments/payers", json!({ "rules": free })).await;
+    assert_eq!(seen(&ask("X-User-Plan: pro\r\n")).0, "blue");
+    let answer = ask("X-User-Plan: free\r\n");
+    let (upstream, lines) = seen(&answer);
+    assert_eq!((upstream, values(&lines, "X-User-Segments")), ("canary", vec!["vip"]), "the change counts at once");
+
+    // The route of this one names no flag that needs a segment.
+    let plain = get(gateway.address, "/dead/x", &format!("X-User-Plan: free\r\n{spoofed}"));
+    assert!(!plain.contains("root") && !plain.to_lowercase().contains("x-user-segments"), "{plain}");
+}

@@ -64,6 +64,7 @@ async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
     Json(json!({
         "revision": snapshot.revision().map(ToString::to_string),
         "flags": snapshot.len(),
+        "segments": snapshot.segments().count(),
         "documents": snapshot.diagnostics().collect::<Vec<_>>(),
         "missing_flags": missing,
         "store": sync,

@@ -82,12 +82,12 @@ enum Command {
     /// Look at flags and change them.
     #[command(subcommand)]
     Flags(flags::Flags),
-    /// Look at what is stored of users, and change it.
-    #[command(subcommand)]
-    Profiles(profiles::Profiles),
     /// Look at segments and change them, and see who is in them.
     #[command(subcommand)]
     Segments(segments::Segments),
+    /// Look at what is stored of users, and change it.
+    #[command(subcommand)]
+    Profiles(profiles::Profiles),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -144,8 +144,8 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
-        Command::Profiles(profiles) => profiles.run(),
         Command::Segments(segments) => segments.run(),
+        Command::Profiles(profiles) => profiles.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),

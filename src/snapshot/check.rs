@@ -108,11 +108,13 @@ pub(super) fn refers_to(document: &FlagDocument, key: &str) -> bool {
     named(document).iter().any(|(_, named)| *named == key)
 }
 
-/// Whether a flag names a segment where it is overridden for an environment.
+/// Whether a flag names a segment in any environment, also in rules that are switched off.
 pub(super) fn names_segment(snapshot: &Snapshot, document: &FlagDocument, segment: SegmentIndex) -> bool {
-    environments(document).any(|environment| {
-        let fields = effective::effective(document, Some(environment), |key| snapshot.document(key));
+    std::iter::once(None).chain(environments(document).map(Some)).any(|environment| {
+        let fields = effective::effective(document, environment, |key| snapshot.document(key));
         fields.is_ok_and(|fields| {
+            let mut fields = fields.into_owned();
+            fields.insert("targeting_enabled".to_owned(), true.into());
             let names = &snapshot.segments.names;
             eval::compile(&document.key().into(), &fields, &|_| None, names, None).flag.segments().contains(&segment)
         })

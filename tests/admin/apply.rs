@@ -8,7 +8,7 @@ use crate::harness::{Served, serve};
 
 impl Served {
     /// Runs the binary against this listener: exit code, standard output, standard error.
-    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flaggate"));
         command.args(arguments).env("FLAGGATE_ADMIN", format!("http://{}", self.address));
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
@@ -129,4 +129,46 @@ async fn export_and_import_move_flags_from_one_store_to_another() {
     assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()["flags"][0]["key"].as_str()), (0, Some("a")));
     let (code, _, err) = to.run(&["import", file, "--format", "xml"]).await;
     assert!(code == 1 && err.contains("expected auto"), "{err}");
+}
+
+#[tokio::test]
+async fn segments_are_applied_beside_flags() {
+    let served = serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let rule = r#"[{"segments": ["vip"], "return_value": true}]"#;
+    write(folder.path(), "flag.json", &format!(r#"{{"key": "bar", "name": "Bar", "targeting_rules": {rule}}}"#));
+    write(folder.path(), "segments/vip.yaml", "id: vip\nname: VIP\ntype: composite\nexpression: rich AND NOT gone\n");
+    write(folder.path(), "segments/others.yaml", "segments:\n  - {id: rich, name: Rich}\n  - {id: gone, name: Gone}\n");
+    let (code, out, err) = served.run(&["apply", "-f", path, "--yes", "--prune"]).await;
+    let expected = [
+        "ACTION  SEGMENT  CHANGES",
+        "create  rich",
+        "create  gone",
+        "create  vip",
+        "ACTION  FLAG     CHANGES",
+        "create  bar",
+        "",
+        "plan: 4 to create, 0 to update, 0 to delete, 0 unchanged",
+        "done: 4 created, 0 updated, 0 deleted, 0 unchanged\n",
+    ];
+    assert_eq!((code, out), (0, expected.join("\n")), "{err}");
+    let (code, out, _) = served.run(&["apply", "-f", path, "--dry-run", "--exit-code", "--prune"]).await;
+    assert_eq!((code, out.as_str()), (0, "nothing changes: 4 unchanged\n"));
+
+    write(folder.path(), "segments/vip.yaml", "id: vip\nname: VIP\ntype: composite\nexpression: rich AND\n");
+    let (code, _, err) = served.run(&["apply", "-f", path, "--yes"]).await;
+    let place = format!("{path}/segments/vip.yaml:4: at character 9: expected a segment");
+    assert!(code == 1 && err.contains(&place), "{err}");
+    write(folder.path(), "segments/vip.yaml", "id: vip\nname: VIP\n");
+    write(folder.path(), "segments/others.yaml", "id: vip\nname: Twice\n");
+    let (code, _, err) = served.run(&["apply", "-f", path, "--yes"]).await;
+    assert!(code == 1 && err.contains("the segment \"vip\" is defined at"), "{err}");
+    write(folder.path(), "segments/others.yaml", "segments: []\n");
+    let (code, out, err) = served.run(&["apply", "-f", path, "--prune", "--yes"]).await;
+    assert_eq!((code, out.lines().last()), (0, Some("done: 0 created, 1 updated, 2 deleted, 1 unchanged")), "{err}");
+    std::fs::remove_dir_all(folder.path().join("segments")).unwrap();
+    let (code, out, _) = served.run(&["apply", "-f", path, "--prune", "--yes"]).await;
+    assert_eq!((code, out.as_str()), (0, "nothing changes: 1 unchanged\n"), "no file says anything of segments");
+    assert_eq!(served.get("/segments/vip").await.0, 200);
 }

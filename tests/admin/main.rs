@@ -14,5 +14,6 @@ mod population;
 mod profiles;
 mod races;
 mod segments;
+mod segments_cli;
 mod transfer;
 mod wire;

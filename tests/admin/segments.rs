@@ -171,6 +171,7 @@ async fn what_others_name_stays() {
     let rule = json!([{ "segments": ["phones"], "return_value": true }]);
     for flag in [
         json!({ "key": "app", "name": "App", "targeting_enabled": true, "targeting_rules": rule }),
+        json!({ "key": "off", "name": "Off", "enabled": false, "targeting_rules": rule }),
         json!({ "key": "elsewhere", "name": "E", "environments": { "live": { "targeting_enabled": true, "targeting_rules": rule } } }),
     ] {
         let (status, answer) = served.post("/flags", flag).await;
@@ -182,8 +183,11 @@ async fn what_others_name_stays() {
         problem["detail"].as_str().unwrap().to_owned()
     };
     assert_eq!(detail("/segments/ios").await, "ios is named by the segment phones; change those first");
-    assert_eq!(detail("/segments/phones").await, "phones is named by the flags app, elsewhere; change those first");
-    for flag in ["app", "elsewhere"] {
+    assert_eq!(
+        detail("/segments/phones").await,
+        "phones is named by the flags app, elsewhere, off; change those first"
+    );
+    for flag in ["app", "elsewhere", "off"] {
         assert_eq!(served.delete(&format!("/flags/{flag}")).await.0, 200);
     }
     assert_eq!(served.delete("/segments/phones").await.0, 200);

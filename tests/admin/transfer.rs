@@ -149,3 +149,67 @@ async fn a_large_import_is_one_request() {
         "others stay small"
     );
 }
+
+#[tokio::test]
+async fn segments_go_with_the_flags_that_name_them() {
+    let served = serve().await;
+    let bar =
+        json!({ "key": "bar", "name": "Bar", "targeting_rules": [{ "segments": ["vip"], "return_value": true }] });
+    let vip = json!({ "id": "vip", "name": "VIP", "parent_segments": ["rich"], "estimated_size": 7 });
+    let rich = json!({ "id": "rich", "name": "Rich" });
+    let both = json!({ "flags": [bar], "segments": [vip, rich] });
+    let (status, plan) = served.import("", JSON, both.to_string()).await;
+    assert_eq!((status, actions(&plan)), (200, vec!["bar created".to_owned()]), "{plan}");
+    assert_eq!(
+        plan["segments"],
+        json!([{ "key": "rich", "action": "created" }, { "key": "vip", "action": "created" }])
+    );
+    assert_eq!(plan["counts"]["created"], 3);
+
+    let (_, exported) = served.text("/export").await;
+    let (_, plan) = served.import("?mode=replace", JSON, exported.clone()).await;
+    assert_eq!(plan["counts"], json!({ "created": 0, "updated": 0, "unchanged": 3, "deleted": 0 }));
+    let elsewhere = serve().await;
+    assert_eq!(elsewhere.import("", JSON, exported).await.1["counts"]["created"], 3);
+
+    // What the service works out is no difference, and stays.
+    let sized = json!({ "segments": [{ "id": "vip", "name": "Very", "parent_segments": ["rich"] }] });
+    let (_, plan) = served.import("", JSON, sized.to_string()).await;
+    assert_eq!(plan["segments"][0]["changes"], json!([{ "field": "name", "before": "VIP", "after": "Very" }]));
+    assert_eq!(served.get("/segments/vip").await.1["estimated_size"], 7);
+
+    // A flag may name a segment that is there already; an array of flags says nothing of segments.
+    let (status, plan) = served.import("?mode=replace", JSON, json!([bar]).to_string()).await;
+    assert_eq!((status, &plan["segments"]), (200, &json!([])));
+    assert_eq!(served.get("/segments/vip").await.0, 200);
+
+    let (status, problem) = served.import("?mode=replace", JSON, r#"{"segments": []}"#).await;
+    let message = "the flag \"bar\" names the segment \"vip\", which would be deleted";
+    assert_eq!((status, &problem["errors"][0]["message"]), (422, &json!(message)), "{problem}");
+    let (status, plan) = served.import("?mode=replace", JSON, r#"{"flags": [], "segments": []}"#).await;
+    assert_eq!((status, &plan["counts"]["deleted"]), (200, &json!(3)), "{plan}");
+    assert_eq!(
+        plan["segments"],
+        json!([{ "key": "vip", "action": "deleted" }, { "key": "rich", "action": "deleted" }])
+    );
+
+    for (body, pointer) in [
+        (json!({ "segments": [{ "id": "a", "name": "A" }, { "id": "a", "name": "A" }] }), "/segments/1"),
+        (
+            json!({ "segments": [{ "id": "a", "name": "A", "type": "composite", "expression": "(b" }] }),
+            "/segments/0/expression",
+        ),
+        (
+            json!({ "segments": [{ "id": "a", "name": "A", "parent_segments": ["b"] }, { "id": "b", "name": "B", "parent_segments": ["a"] }] }),
+            "/segments/0/parent_segments/0",
+        ),
+        (json!({ "segments": [{ "name": "A" }] }), "/segments/0/id"),
+        (json!({ "segments": {} , "flags": [] }), "/segments"),
+        (json!({ "flags": [], "colors": [] }), "/colors"),
+    ] {
+        let (status, problem) = served.import("?format=flaggate", JSON, body.to_string()).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{body}: {problem}");
+    }
+    let (status, plan) = served.import("", YAML, "id: lone\nname: A single one\n").await;
+    assert_eq!((status, &plan["segments"][0]["key"]), (200, &json!("lone")), "{plan}");
+}

@@ -16,6 +16,7 @@ mod following;
 mod gateways;
 mod losses;
 mod measured;
+mod moves;
 mod others;
 mod poison;
 mod profiles;

@@ -20,7 +20,7 @@ fn store(server: &Server) -> RedisStore {
 }
 
 /// Writes what the service before left, as it is in `tests/data/redis-v1.json`.
-fn leave(server: &Server) -> Map<String, Value> {
+pub(crate) fn leave(server: &Server) -> Map<String, Value> {
     let dump: Map<String, Value> = serde_json::from_str(include_str!("../data/redis-v1.json")).unwrap();
     for (key, entry) in &dump {
         let text = |value: &Value| value.as_str().unwrap().to_owned();

@@ -238,7 +238,7 @@ impl ShutdownSignalWatch for StopWhenTold {
 }
 
 impl Gateway {
-    /// Starts with upstreams and routes in TOML, and flags as JSON documents.
+    /// Starts with upstreams and routes in TOML, and flags and segments as JSON documents.
     pub(crate) async fn start(toml: &str, flags: &[serde_json::Value]) -> Self {
         Self::start_changed(toml, flags, |_| {}).await
     }
@@ -266,8 +266,11 @@ impl Gateway {
         change(&mut config);
         let profiles = config.profiles;
         let (cell, publisher) = SnapshotCell::new();
-        let documents =
-            flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
+        let key = |document: &serde_json::Value| match document["key"].as_str() {
+            Some(key) => DocumentKey::flag(key),
+            None => DocumentKey::segment(document["id"].as_str().unwrap()),
+        };
+        let documents = flags.iter().map(|document| (key(document), document.to_string().into()));
         let revision = WorldRevision { epoch: "test".into(), number: 1 };
         assert!(publisher.publish(World::new(None).load(revision, documents)));
         let metrics = Metrics::new();

@@ -14,7 +14,7 @@ use flaggate::{
 };
 use serde_json::json;
 
-use crate::harness::{Behaviour, Gateway, Upstream};
+use crate::harness::{Behaviour, Gateway, Upstream, header};
 
 /// A gateway that sends users with the plan `pro` to the canary, its upstreams, and how often profiles were asked for.
 async fn gateway(
@@ -26,6 +26,7 @@ async fn gateway(
         "upstreams.stable.endpoints = [{{ address = \"{}\" }}]\nupstreams.canary.endpoints = [{{ address = \"{}\" }}]\n\
          routes = [\n\
          {{ name = \"plain\", match.path_prefix = \"/plain\", upstream = \"stable\", flags = [\"simple\"] }},\n\
+         {{ name = \"live\", match.path_prefix = \"/live\", upstream = \"stable\", canary = {{ flag = \"stuck\", upstream = \"canary\" }} }},\n\
          {{ name = \"shop\", upstream = \"stable\", canary = {{ flag = \"canary\", upstream = \"canary\" }} }},\n\
          ]\n\
          context.accept_identity_from = \"anyone\"\ncontext.attributes.plan = {{ header = \"X-Plan\" }}\n",
@@ -34,6 +35,11 @@ async fn gateway(
     let rule = json!({ "attribute": "plan", "operator": "equals", "value": "pro" });
     let flags = [
         json!({ "key": "canary", "name": "Canary", "targeting_enabled": true, "targeting_rules": [rule] }),
+        json!({ "key": "stuck", "name": "Stuck", "targeting_enabled": true,
+            "targeting_rules": [{ "segments": ["abandoners"], "return_value": true }] }),
+        json!({ "id": "abandoners", "type": "dynamic", "parent_segments": ["payers"],
+            "rules": [{ "field": "activity.current_page", "operator": "starts_with", "value": "/checkout" }] }),
+        json!({ "id": "payers", "rules": [{ "field": "plan", "operator": "equals", "value": "pro" }] }),
         json!({ "key": "simple", "name": "Simple", "rollout_enabled": true, "rollout_percentage": 50 }),
     ];
     let asked = Arc::new(AtomicUsize::new(0));
@@ -48,7 +54,8 @@ async fn gateway(
 }
 
 fn stored(user: &str) -> LookUp {
-    let profile = (user == "ann").then(|| Profile::parse(Some(r#"{"plan": "pro"}"#), None, None));
+    let activity = (user == "eve").then_some(r#"{"current_page": "/checkout/pay"}"#);
+    let profile = (user != "bob").then(|| Profile::parse(Some(r#"{"plan": "pro"}"#), None, activity));
     Box::pin(async move { Ok(profile) })
 }
 
@@ -73,6 +80,25 @@ async fn a_profile_is_looked_up_once_and_only_where_a_flag_asks_for_it() {
         assert_eq!(ask(&gateway, "/", "X-User-Id: bob\r\n").await, "stable");
     }
     assert_eq!(asked.load(SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_is_decided_by_profile_and_activity_and_asks_once() {
+    let (gateway, upstreams, asked) = gateway(stored).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&gateway, "/plain", "X-User-Id: eve\r\n").await, "stable");
+    }
+    assert_eq!(asked.load(SeqCst), 0, "a route whose flags need no segment asks for nothing");
+    for (user, upstream) in [("eve", "canary"), ("ann", "stable"), ("bob", "stable")] {
+        for _ in 0..3 {
+            assert_eq!(ask(&gateway, "/live", &format!("X-User-Id: {user}\r\n")).await, upstream, "{user}");
+        }
+    }
+    assert_eq!(asked.load(SeqCst), 3, "each user once");
+    let told =
+        |upstream: &Upstream| upstream.seen().iter().map(|head| header(head, "x-user-segments")).collect::<Vec<_>>();
+    assert_eq!(told(&upstreams[1]), vec![Some("abandoners".to_owned()); 3]);
+    assert!(told(&upstreams[0]).iter().all(Option::is_none), "no other user is told to be in any");
 }
 
 #[tokio::test(flavor = "multi_thread")]
