@@ -8,8 +8,11 @@ use crate::model::{FlagDocument, SegmentDocument};
 /// What may stand beside the documents.
 const BESIDE: [&str; 2] = ["damaged", "$schema"];
 
+/// Reads one document, which stands at a pointer.
+type ReadOne = fn(String, &Value, &mut Reading);
+
 /// The kinds of documents.
-const KINDS: [(&str, fn(String, &Value, &mut Reading)); 2] = [("flags", flag), ("segments", segment)];
+const KINDS: [(&str, ReadOne); 2] = [("flags", flag), ("segments", segment)];
 
 pub(super) fn read(source: &Value, reading: &mut Reading) {
     match source {
@@ -39,7 +42,7 @@ pub(super) fn read(source: &Value, reading: &mut Reading) {
     }
 }
 
-fn all(at: &str, documents: &[Value], one: fn(String, &Value, &mut Reading), reading: &mut Reading) {
+fn all(at: &str, documents: &[Value], one: ReadOne, reading: &mut Reading) {
     for (position, document) in documents.iter().enumerate() {
         one(format!("{at}/{position}"), document, reading);
     }

@@ -9,6 +9,9 @@ use crate::model::{DocumentKey, Fault, FlagDocument, SegmentDocument};
 
 use super::{Expected, Store, StoreError, Write};
 
+/// The lists of documents in what an export gives.
+const LISTS: [&str; 2] = ["flags", "segments"];
+
 /// Why a store was not seeded.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
@@ -41,15 +44,15 @@ pub enum SeedError {
 /// The text, which is called `name`, is not JSON.
 pub fn seeds(name: &str, text: &str) -> Result<Vec<Value>, SeedError> {
     let value = serde_json::from_str(text).map_err(|error| SeedError::Text { name: name.to_owned(), error })?;
-    let lists = |fields: &Map<String, Value>| ["flags", "segments"].iter().any(|name| fields.contains_key(*name));
+    let documents = |list| if let Value::Array(documents) = list { documents } else { vec![list] };
+    let lists = |fields: &Map<String, Value>| LISTS.iter().any(|name| fields.contains_key(*name));
     Ok(match value {
-        Value::Array(documents) => documents,
         Value::Object(mut fields) if lists(&fields) => {
-            let lists = ["flags", "segments"].map(|name| fields.remove(name).unwrap_or_default());
-            let documents = |list| if let Value::Array(documents) = list { documents } else { Vec::new() };
-            lists.into_iter().flat_map(documents).collect()
+            LISTS.iter().filter_map(|name| fields.shift_remove(*name)).flat_map(documents).collect()
         }
-        one => vec![one],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            documents(value)
+        }
     })
 }
 

@@ -318,3 +318,58 @@ async fn documents_of_the_service_before_are_shown_as_they_were() {
     assert_eq!(served.patch("/segments/at_risk_churn", json!({ "priority": 16 })).await.0, 200);
     assert_eq!(served.get("/segments").await.1[0]["id"], "at_risk_churn");
 }
+
+#[tokio::test]
+async fn cycles_scores_and_rules_that_cannot_be_used_are_explained() {
+    let served = serve().await;
+    for document in [
+        json!({ "id": "a", "parent_segments": ["b"] }),
+        json!({ "id": "b", "type": "composite", "expression": "a OR vip" }),
+        json!({ "id": "vip", "min_score": 3, "rules": [
+            { "field": "x", "operator": "equals", "value": null, "weight": 2 },
+            { "field": "y", "operator": "exists", "value": false },
+            { "field": "z", "operator": "from_the_future", "value": 1, "weight": 9 },
+        ] }),
+        json!({ "id": "stuck", "type": "dynamic", "rules": [{ "field": "activity.page", "operator": "equals", "value": "/" }] }),
+        json!({ "id": "churn", "type": "ml_based", "ml_model_id": "none" }),
+    ] {
+        let id = document["id"].as_str().unwrap();
+        let write = Write {
+            document: DocumentKey::segment(id),
+            text: Some(document.to_string().into()),
+            expected: Expected::Absent,
+            actor: "another program".to_owned(),
+            at: clock::now(),
+            fence: None,
+        };
+        served.store.write(write).await.unwrap();
+    }
+    assert_eq!(served.post("/segments", json!({ "id": "later", "name": "Later" })).await.0, 201);
+    let explained = async |attributes: Value| {
+        let ask = json!({ "user_id": "u", "attributes": attributes, "explain": true });
+        let (_, answer) = served.post("/segments/evaluate", ask).await;
+        let detail = |id: &str| {
+            let details = answer["details"].as_array().unwrap();
+            details.iter().find(|detail| detail["id"] == id).unwrap().clone()
+        };
+        (answer["segments"].clone(), ["a", "b", "vip", "stuck", "churn"].map(detail))
+    };
+    let (members, [a, b, vip, stuck, churn]) = explained(json!({ "x": null })).await;
+    assert_eq!(members, json!(["a", "b", "later", "vip"]), "what follows from outside the cycle holds");
+    assert_eq!((&a["cycle"], &b["cycle"], &a["member"]), (&json!(["a", "b"]), &json!(["a", "b"]), &json!(true)));
+    assert_eq!((&vip["score"], &vip["min_score"]), (&json!(3.0), &json!(3.0)));
+    let rule = |position: usize| ["seen", "holds", "because"].map(|name| vip["rules"][position][name].clone());
+    assert_eq!(rule(0), [Value::Null, json!(true), Value::Null], "null equals null");
+    assert_eq!(rule(2), [Value::Null, json!(false), json!("the rule cannot be used; the diagnostics tell why")]);
+    assert_eq!(
+        (&stuck["activity"], stuck["because"].as_str()),
+        (&json!(false), Some("nothing is known of what the user is doing now"))
+    );
+    assert_eq!(churn["because"], "nobody is a member; the diagnostics tell why");
+
+    let (members, [a, b, vip, ..]) = explained(json!({})).await;
+    assert_eq!(members, json!(["later"]), "a circle of parents gives nobody membership");
+    assert_eq!(a["because"], "the user is not a member of the parent \"b\"");
+    assert_eq!((&b["expression"]["holds"], &b["because"]), (&json!(false), &json!("the expression does not hold")));
+    assert_eq!(vip["because"], "the rules that hold weigh 1 together, and 3 is needed");
+}
