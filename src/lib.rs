@@ -24,6 +24,7 @@ pub mod gateway;
 pub mod import;
 pub mod model;
 pub mod profiles;
+pub mod recent;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;

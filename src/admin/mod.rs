@@ -37,6 +37,7 @@ use self::{access::Rules, refusal::Refusal};
 use crate::{
     drain::Drain,
     profiles::Profiles,
+    recent::Recent,
     snapshot::SnapshotCell,
     store::{Store, SyncHandle},
 };
@@ -66,6 +67,8 @@ pub struct Admin {
     pub sync: SyncHandle,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// Who was here lately, if it is remembered.
+    pub recent: Recent,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.

@@ -5,6 +5,7 @@ mod check;
 mod effective;
 mod graph;
 mod listing;
+mod propose;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::{
 
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
+pub use propose::Proposal;
 pub use stale::{Stale, StaleFlag, StaleReason};
 pub use usage::Usage;
 pub use world::World;

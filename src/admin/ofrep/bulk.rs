@@ -127,7 +127,7 @@ pub(super) async fn evaluate(
     let revision = snapshot.revision().ok_or_else(Failure::no_snapshot)?;
     let indices: Vec<FlagIndex> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
     let evaluate = |context: Context<'_>| answer::all(&snapshot, &indices, context);
-    let (flags, flaggate_detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
+    let (flags, flaggate_detail) = asked.answered(&admin, evaluate).await;
     let bulk = Bulk {
         flags,
         event_streams: [EventStream {

@@ -62,7 +62,7 @@ pub(super) async fn evaluate(
     }
     let flag = snapshot.flag(&key).ok_or_else(|| Failure::not_found(&key))?;
     let evaluate = |context: Context<'_>| answer::single(&snapshot, flag, context);
-    let (answer, detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
+    let (answer, detail) = asked.answered(&admin, evaluate).await;
     let success = answer.ok_or_else(|| Failure::not_found(&key))??;
     Ok(Json(success.qualified(detail)).into_response())
 }
