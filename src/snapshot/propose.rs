@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use ahash::AHashMap;
 use serde_json::Value;
 
-use super::{Flag, Snapshot, effective, graph};
+use super::{Snapshot, effective, graph};
 use crate::{
     eval::{self, CompiledFlag, Evaluator, FlagIndex, Flags},
     model::{Context, Detail, Effect, FlagDocument},

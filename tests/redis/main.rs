@@ -8,6 +8,9 @@ mod promises;
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 
+#[path = "../support/upstream.rs"]
+mod upstream;
+
 mod access;
 mod cluster;
 mod contract;

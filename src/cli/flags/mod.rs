@@ -2,8 +2,10 @@
 
 mod change;
 mod create;
+mod given;
 mod history;
 mod look;
+mod preview;
 mod set;
 mod values;
 
@@ -33,6 +35,8 @@ pub(super) enum Flags {
     Create(create::Create),
     /// Change fields of a flag: `set KEY field=value …`, or --file.
     Set(set::Set),
+    /// Tell whom a change would reach, of those who were here lately; takes what `set` takes, and changes nothing.
+    Preview(preview::Preview),
     /// Turn a flag on.
     On(set::Switch),
     /// Turn a flag off: everybody gets its default, or its off variant.
@@ -54,6 +58,7 @@ impl Flags {
             Self::Get(get) => get.run(),
             Self::Create(create) => create.run(),
             Self::Set(set) => set.run(),
+            Self::Preview(preview) => preview.run(),
             Self::On(switch) => switch.run(true),
             Self::Off(switch) => switch.run(false),
             Self::Rollout(rollout) => rollout.run(),

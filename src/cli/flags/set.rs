@@ -1,6 +1,6 @@
 //! `flaggate flags set`, and its short forms `on`, `off` and `rollout`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -11,15 +11,11 @@ use reqwest::{
 use serde_json::{Map, Number, Value, json};
 
 use super::{
-    ask,
     change::Changing,
+    given::{Changes, Given},
     path,
-    values::{Assignment, file},
 };
-use crate::cli::{
-    failure::{Failure, Kind},
-    remote::Request,
-};
+use crate::cli::failure::{Failure, Kind};
 
 /// How often a change below a field is made anew when somebody else was faster.
 const TRIES: usize = 10;
@@ -29,17 +25,8 @@ const TRIES: usize = 10;
 pub(in crate::cli) struct Set {
     #[command(flatten)]
     changing: Changing,
-    /// The flag.
-    key: String,
-    /// `field=value`, or `field.below.0=value`; a value that is JSON counts as such, null resets the field.
-    #[arg(value_name = "FIELD=VALUE", required_unless_present = "file")]
-    fields: Vec<String>,
-    /// Fields from a file, JSON or YAML; `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// The file is the whole document: what it does not name is reset, and a flag that is not there is created.
-    #[arg(long, requires = "file", conflicts_with = "fields")]
-    replace: bool,
+    #[command(flatten)]
+    given: Given,
     /// Only if the flag still has this ETag.
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
@@ -72,38 +59,24 @@ struct Percentage(Number);
 
 impl Set {
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let mut fields = self.file.as_deref().map(file).transpose()?.unwrap_or_default();
-        let assignments = self.fields.iter().map(|given| Assignment::parse(given)).collect::<Result<Vec<_>>>()?;
+        let changes = self.given.read()?;
         let own: Vec<_> = self.if_match.iter().map(|tag| (IF_MATCH, tag.clone())).collect();
-        if self.replace {
-            return self.changing.send(Method::PUT, &self.key, &path(&self.key, ""), &own, Some(fields.into()));
+        if self.given.replace {
+            return self.send(Method::PUT, &own, changes.fields);
         }
-        if assignments.iter().all(|assignment| assignment.steps.len() == 1) {
-            for assignment in &assignments {
-                assignment.apply(&mut fields)?;
-            }
-            return self.send(&own, fields);
+        if changes.go_below() {
+            return self.below(&changes);
         }
-        self.below(&fields, &assignments)
+        self.send(Method::PATCH, &own, changes.of(Map::new())?)
     }
 
     /// Changes what is below fields: reads them, and writes them if nobody else did meanwhile.
-    fn below(&self, given: &Map<String, Value>, assignments: &[Assignment]) -> Result<ExitCode> {
+    fn below(&self, changes: &Changes) -> Result<ExitCode> {
         for tried in 1.. {
-            let request = Request { method: Method::GET, path: path(&self.key, ""), ..Request::default() };
-            let answer = ask(&self.changing.remote, &self.key, &request)?;
+            let (document, answer) = self.given.current(&self.changing.remote)?;
             let tag = self.if_match.clone().or_else(|| answer.header("etag").map(str::to_owned));
-            let Value::Object(mut document) = answer.body else { bail!("the gateway's answer is not a flag") };
-            document.extend(given.clone());
-            for assignment in assignments {
-                assignment.apply(&mut document)?;
-            }
-            let changed = |name: &String| {
-                given.contains_key(name) || assignments.iter().any(|assignment| assignment.steps.first() == Some(name))
-            };
-            document.retain(|name, _| changed(name));
             let headers: Vec<_> = tag.into_iter().map(|tag| (IF_MATCH, tag)).collect();
-            match self.send(&headers, document) {
+            match self.send(Method::PATCH, &headers, changes.of(document)?) {
                 Err(error) if tried < TRIES && self.if_match.is_none() && is_conflict(&error) => {}
                 sent => return sent,
             }
@@ -111,8 +84,9 @@ impl Set {
         bail!("others change this flag all the time")
     }
 
-    fn send(&self, headers: &[(HeaderName, String)], fields: Map<String, Value>) -> Result<ExitCode> {
-        self.changing.send(Method::PATCH, &self.key, &path(&self.key, ""), headers, Some(fields.into()))
+    fn send(&self, method: Method, headers: &[(HeaderName, String)], fields: Map<String, Value>) -> Result<ExitCode> {
+        let key = &self.given.key;
+        self.changing.send(method, key, &path(key, ""), headers, Some(fields.into()))
     }
 }
 
