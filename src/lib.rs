@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
+//! (`store`, `profiles`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
 //! run downwards only:
 //!
 //! ```text

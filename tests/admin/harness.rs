@@ -1,11 +1,12 @@
 //! An admin listener over a store in memory.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
     admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, UsageWatch},
     config,
     drain::Drain,
+    profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
     store::{Follower, MemoryStore, Store, SyncOptions},
@@ -33,12 +34,27 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
     Served { address: listen_as(store.clone(), config).await, store, client: client() }
 }
 
+/// A listener that looks profiles up, and remembers who was here.
+pub(crate) async fn serve_with_profiles(source: Source) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    // A machine that is busy must not make a quick answer late.
+    let budget = Duration::from_secs(20);
+    let config = config::Profiles { enabled: true, budget, cache_entries: 100, cache_ttl: budget };
+    let profiles = Profiles::new(source, &config, Metrics::new().profiles());
+    let address = listen_with(store.clone(), &config::Admin::default(), Some(profiles)).await;
+    Served { address, store, client: client() }
+}
+
 /// Serves what a store holds; gives where.
 pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     listen_as(store, &config::Admin::default()).await
 }
 
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
+    listen_with(store, config, None).await
+}
+
+async fn listen_with(store: Arc<dyn Store>, config: &config::Admin, profiles: Option<Profiles>) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -53,8 +69,8 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
         store,
         cell,
         sync,
-        profiles: None,
-        recent: Recent::off(),
+        profiles,
+        recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),
         drain,

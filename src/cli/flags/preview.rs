@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{ask, given::Given, path};
+use super::{ask, given::Given, history::time, path};
 use crate::cli::{
     remote::{Remote, Request},
     say,
@@ -65,8 +65,8 @@ fn lines(told: &Value) -> Vec<String> {
     let who = if *changed == 0 { "nobody".to_owned() } else { changed.to_string() };
     let mut lines = vec![format!(
         "{who} of {users} recent users would get something else; they were seen from {} to {}",
-        text(&told["seen"]["from"]),
-        text(&told["seen"]["to"])
+        time(&told["seen"]["from"]),
+        time(&told["seen"]["to"])
     )];
     let mut table = Table::new(["FROM", "TO", "USERS", "REQUESTS"]);
     for change in items(&told["changes"]) {
