@@ -18,6 +18,9 @@ use self::{
     upstream::{free, upstream},
 };
 
+/// The content type of what is refused.
+const PROBLEM: &str = "application/problem+json";
+
 /// A gateway in a process of its own, with five upstreams of which `beta` is down.
 struct Gateway {
     process: Process,
@@ -241,12 +244,23 @@ async fn the_way_is_told() {
         assert_eq!((&told["refused"]["status"], &told["route"]), (&json!(status), &route), "{request}");
         assert!(told.get("decision").is_none() && told["refused"]["detail"].is_string(), "{told}");
     }
-    let unknown = gateway.client.post(format!("http://{}/explain", gateway.process.admin));
-    let unknown = unknown.json(&json!({ "path": "/", "listener": "x" })).send().await.unwrap();
-    assert_eq!(
-        (unknown.status().as_u16(), unknown.json::<Value>().await.unwrap()["detail"][0]["loc"].clone()),
-        (422, json!(["body", "listener"]))
-    );
+    for (request, status, pointer) in [
+        (json!({ "path": "/", "listener": "x" }), 422, "/listener"),
+        (json!({ "path": "/", "headers": { "a/b": 1 } }), 422, "/headers/a~1b"),
+        (json!({ "method": "GET" }), 422, "/path"),
+        (json!("text"), 422, ""),
+    ] {
+        let refused = gateway.client.post(format!("http://{}/explain", gateway.process.admin)).json(&request);
+        let refused = refused.send().await.unwrap();
+        let kind = refused.headers()["content-type"].to_str().unwrap();
+        assert_eq!((refused.status().as_u16(), kind), (status, PROBLEM), "{request}");
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(
+            (&problem["status"], &problem["errors"][0]["pointer"]),
+            (&json!(status), &json!(pointer)),
+            "{problem}"
+        );
+    }
     // Nothing was counted.
     let metrics = gateway
         .client
