@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::Refused;
 use crate::{
     admin::{Admin, access::TICKET},
     clock,
@@ -79,10 +79,7 @@ struct Refetch {
     responses(
         (status = 200, description = "Events named `message`, with this as data", body = Refetch, content_type = "text/event-stream",
             example = json!({ "type": "refetchEvaluation", "etag": "4b1c2d7e-9f7e-4a57-8d8a-0a3c6f6f2f11:42", "lastModified": 1_771_622_898 })),
-        (status = 401, description = "There is no valid token", body = Failure),
-        (status = 403, description = "The token has not the right, or the request comes from elsewhere", body = Failure),
-        (status = 429, description = "Too many requests", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until another request is answered"))),
+        Refused,
     )
 )]
 pub(super) async fn events(State(admin): State<Admin>, headers: HeaderMap) -> Response {

@@ -30,9 +30,7 @@ struct Wanted {
 #[utoipa::path(
     get, path = "/audit", tag = "history", security(("token" = ["admin"])),
     params(
-        ("limit" = Option<u64>, Query, description = "at most so many entries"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+        schema::Entries,
         ("kind" = Option<String>, Query, description = "only documents of this kind, like `flag`"),
         ("key" = Option<String>, Query, description = "only the document of this key"),
         ("actor" = Option<String>, Query, description = "only changes of this token"),

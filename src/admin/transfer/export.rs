@@ -7,9 +7,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::problem::Problem;
 use crate::{
-    admin::Admin,
+    admin::{Admin, problem::Problem},
     model::{DocumentKind, FlagDocument},
 };
 
