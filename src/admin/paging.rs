@@ -76,7 +76,8 @@ pub(super) fn cursor(place: &str) -> String {
     })
 }
 
-fn place(cursor: &str) -> Option<String> {
+/// The place that a cursor stands for.
+pub(super) fn place(cursor: &str) -> Option<String> {
     let is_hex = cursor.bytes().all(|digit| digit.is_ascii_hexdigit());
     if cursor.is_empty() || cursor.len() > LONGEST_CURSOR || !cursor.len().is_multiple_of(2) || !is_hex {
         return None;

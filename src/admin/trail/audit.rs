@@ -14,7 +14,7 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     model::DocumentKind,
-    store::{Action, AuditEntry},
+    store::{Action, AuditEntry, Entries, Place},
 };
 
 /// Which entries are asked for.
@@ -50,7 +50,10 @@ pub(super) async fn audit(
     let query = query.unwrap_or_default();
     let (wanted, full) = (Wanted::parse(&query)?, is_full(&query)?);
     let store = admin.documents()?;
-    Ok(Json(page(&asked, full, |entry| wanted.has(entry), |limit| store.audit(limit)).await?))
+    let read = async |behind: Option<Place>, limit| {
+        store.entries(Entries { of: None, behind: behind.as_deref(), limit }).await
+    };
+    Ok(Json(page(&asked, full, |entry| wanted.has(entry), read).await?))
 }
 
 impl Wanted {

@@ -10,6 +10,7 @@ use super::entry::{is_full, page};
 use crate::{
     admin::{Admin, flags::Key, openapi as schema, paging::Page, refusal::Refusal},
     model::DocumentKey,
+    store::{Entries, Place},
 };
 
 /// What happened to a flag, newest first, also to one that is gone: `{entries, next}`.
@@ -35,7 +36,10 @@ pub(super) async fn history(
     let full = is_full(query.as_deref().unwrap_or_default())?;
     let document = DocumentKey::flag(key);
     let store = admin.documents()?;
-    let told = page(&asked, full, |_| true, |limit| store.history(&document, limit)).await?;
+    let read = async |behind: Option<Place>, limit| {
+        store.entries(Entries { of: Some(&document), behind: behind.as_deref(), limit }).await
+    };
+    let told = page(&asked, full, |_| true, read).await?;
     let is_empty = told["entries"].as_array().is_none_or(Vec::is_empty);
     if is_empty && asked.after.is_none() && store.get(&document).await?.is_none() {
         return Err(Refusal::not_found("no flag of this key is known, nor that there ever was one"));
