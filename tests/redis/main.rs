@@ -16,6 +16,7 @@ mod cluster;
 mod contract;
 mod following;
 mod gateways;
+mod imports;
 mod losses;
 mod measured;
 mod others;
