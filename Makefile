@@ -18,8 +18,8 @@ demo-redis: setup ## build and run two gateways over one Redis: a change at one 
 run: setup ## build and run the gateway with config/flaggate.toml
 	cargo run --locked --release -- run
 
-bench: setup ## measure evaluation and compilation
-	cargo bench --locked --bench evaluation
+bench: setup ## measure evaluation, compilation and prediction
+	cargo bench --locked --bench evaluation --bench prediction
 
 measure-redis: setup ## measure propagation, storms and losses over real Redis servers (about 15 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test redis measured:: -- --nocapture --test-threads 1

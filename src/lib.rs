@@ -1,11 +1,11 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `profiles`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
-//! run downwards only:
+//! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
+//! (`store`, `profiles`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together.
+//! Arrows run downwards only:
 //!
 //! ```text
-//! model ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
+//! model ← predict ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
 //! ```
 //!
 //! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` writes through the store only.
@@ -23,6 +23,7 @@ pub mod eval;
 pub mod gateway;
 pub mod import;
 pub mod model;
+pub mod predict;
 pub mod profiles;
 pub mod recent;
 pub mod snapshot;

@@ -1,6 +1,6 @@
 //! Compiles a flag's effective document (environment and inheritance applied) into a [`CompiledFlag`].
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ahash::AHashMap;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,9 @@ use super::{
         Switch, VariationTally, Wants,
     },
     json::{equal, is_truthy},
+    membership::MembershipTest,
     operator::parse_time,
+    segment::{SegmentIndex, SegmentNames},
     split,
     unit::Unit,
 };
@@ -37,17 +39,26 @@ pub struct Compiled {
 
 /// Compiles the effective fields of the flag `key`.
 ///
-/// `find` gives the position of other flags; `earlier` is the version before this one, whose counts go on.
+/// `find` gives the position of other flags, `segments` those of segments; `earlier` is the version before this one,
+/// whose counts go on.
 #[must_use]
 pub fn compile(
     key: &Arc<str>,
     fields: &Map<String, Value>,
     find: &dyn Fn(&str) -> Option<FlagIndex>,
+    segments: &SegmentNames,
     earlier: Option<&CompiledFlag>,
 ) -> Compiled {
-    let mut compiler = Compiler { read: Reader::new(fields), key, outcomes: Vec::new(), variants: &EMPTY, earlier };
+    let (read, outcomes) = (Reader::new(fields), Vec::new());
+    let mut compiler = Compiler { read, key, outcomes, variants: &EMPTY, segments, earlier };
     let flag = compiler.flag(find);
     Compiled { flag, faults: compiler.read.faults }
+}
+
+fn named_segments(rules: &[Rule]) -> Box<[SegmentIndex]> {
+    let tests = rules.iter().flat_map(|rule| rule.condition.memberships()).filter(|test| test.names_segments());
+    let named: BTreeSet<SegmentIndex> = tests.flat_map(MembershipTest::segments).collect();
+    named.into_iter().collect()
 }
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
@@ -57,6 +68,7 @@ pub(super) struct Compiler<'d> {
     key: &'d Arc<str>,
     outcomes: Vec<Outcome>,
     pub(super) variants: &'d Map<String, Value>,
+    segments: &'d SegmentNames,
     earlier: Option<&'d CompiledFlag>,
 }
 
@@ -95,6 +107,7 @@ impl<'d> Compiler<'d> {
             parent,
             prerequisites,
             targets: if targeting { targets } else { AHashMap::new() },
+            segments: if targeting { named_segments(&rules) } else { Box::default() },
             rules: if targeting { rules.into() } else { Box::default() },
             rollout: rollout
                 .filter(|_| quarantined || self.read.fields.get("rollout_enabled") == Some(&Value::Bool(true))),
@@ -185,7 +198,7 @@ impl<'d> Compiler<'d> {
                 format!("unknown field {unknown:?}; known are {}", RULE_FIELDS.join(", ")),
             ));
         }
-        let condition = condition::compile(fields)?;
+        let condition = condition::compile(fields, self.segments)?;
         let mut read = Reader::new(fields);
         let percentage = read.percentage("percentage", Effect::Inert, 100.0);
         if let Some(Fault { pointer, message, .. }) = read.faults.pop() {

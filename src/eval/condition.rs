@@ -7,7 +7,9 @@ use super::{
     bucket::threshold,
     flag::Bucketing,
     json::number_of,
+    membership::MembershipTest,
     operator::{Named, Operator},
+    segment::{Scope, SegmentNames},
     split,
 };
 use crate::model::{Attribute, Context};
@@ -15,13 +17,14 @@ use crate::model::{Attribute, Context};
 /// How deep groups may nest.
 const MAX_DEPTH: usize = 8;
 
-/// The attributes that hold the set of the user's segments.
-const SEGMENT_ATTRIBUTES: [&str; 3] = ["segment", "user_segment", "segments"];
+/// The attributes that are the set of the user's segments.
+pub(super) const SEGMENT_ATTRIBUTES: [&str; 3] = ["segment", "user_segment", "segments"];
 
 /// A compiled condition.
 #[derive(Debug)]
 pub(crate) enum Condition {
     One(Test),
+    Membership(Box<MembershipTest>),
     Bucket(Box<BucketTest>),
     All(Vec<Self>),
     Any(Vec<Self>),
@@ -32,9 +35,20 @@ impl Condition {
     /// Whether the bucket of a user's id is asked for anywhere.
     pub(crate) fn draws_by_user(&self) -> bool {
         match self {
-            Self::One(_) => false,
+            Self::One(_) | Self::Membership(_) => false,
             Self::Bucket(bucket) => bucket.bucketing.by.is_user(),
             Self::All(members) | Self::Any(members) | Self::None(members) => members.iter().any(Self::draws_by_user),
+        }
+    }
+
+    /// The tests of segments in it.
+    pub(super) fn memberships(&self) -> Vec<&MembershipTest> {
+        match self {
+            Self::One(_) | Self::Bucket(_) => Vec::new(),
+            Self::Membership(test) => vec![test],
+            Self::All(members) | Self::Any(members) | Self::None(members) => {
+                members.iter().flat_map(Self::memberships).collect()
+            }
         }
     }
 }
@@ -43,14 +57,14 @@ impl Condition {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) attribute: Box<str>,
-    name: &'static str,
-    operator: Operator,
-    negated: bool,
+    pub(super) name: &'static str,
+    pub(super) operator: Operator,
+    pub(super) negated: bool,
     /// The attribute is a set: an array stands for its members, and an absent one is the empty set.
     set: bool,
     place: Place,
     /// What the condition is when it cannot be known.
-    otherwise: Truth,
+    pub(super) otherwise: Truth,
 }
 
 /// Where the attribute is found.
@@ -84,13 +98,14 @@ pub(crate) enum Truth {
 }
 
 impl Condition {
-    pub(crate) fn test(&self, context: &Context<'_>) -> Truth {
+    pub(crate) fn test(&self, scope: &Scope<'_, '_>) -> Truth {
         match self {
-            Self::One(test) => test.test(context),
-            Self::Bucket(bucket) => bucket.test(context),
-            Self::All(members) => all(members, context),
-            Self::Any(members) => any(members, context),
-            Self::None(members) => match any(members, context) {
+            Self::One(test) => test.test(&scope.context),
+            Self::Membership(test) => test.test(scope),
+            Self::Bucket(bucket) => bucket.test(&scope.context),
+            Self::All(members) => all(members, scope),
+            Self::Any(members) => any(members, scope),
+            Self::None(members) => match any(members, scope) {
                 Truth::Yes => Truth::No,
                 Truth::No => Truth::Yes,
                 Truth::Unknown => Truth::Unknown,
@@ -99,14 +114,15 @@ impl Condition {
     }
 
     /// What each part saw and said, for explain.
-    pub(crate) fn trace(&self, context: &Context<'_>) -> Value {
+    pub(crate) fn trace(&self, scope: &Scope<'_, '_>) -> Value {
         let group = |name: &str, members: &[Self]| {
-            let members: Vec<Value> = members.iter().map(|member| member.trace(context)).collect();
-            serde_json::json!({ name: members, "result": self.test(context) })
+            let members: Vec<Value> = members.iter().map(|member| member.trace(scope)).collect();
+            serde_json::json!({ name: members, "result": self.test(scope) })
         };
         match self {
-            Self::One(test) => test.trace(context),
-            Self::Bucket(bucket) => bucket.trace(context),
+            Self::One(test) => test.trace(&scope.context),
+            Self::Membership(test) => test.trace(scope),
+            Self::Bucket(bucket) => bucket.trace(&scope.context),
             Self::All(members) => group("all", members),
             Self::Any(members) => group("any", members),
             Self::None(members) => group("none", members),
@@ -141,7 +157,7 @@ impl Test {
         }
     }
 
-    fn seen<'c>(&self, context: &Context<'c>) -> Option<Attribute<'c>> {
+    pub(super) fn seen<'c>(&self, context: &Context<'c>) -> Option<Attribute<'c>> {
         match self.place {
             Place::Name => context.attribute(&self.attribute),
             Place::Path => context.attribute(&self.attribute).or_else(|| within(context, &self.attribute)),
@@ -151,17 +167,21 @@ impl Test {
 
     /// What can be known, whatever it is otherwise.
     fn known(&self, context: &Context<'_>) -> Truth {
+        self.passed(context).map_or(Truth::Unknown, |passed| truth(passed != self.negated))
+    }
+
+    /// Whether the attribute passes the operator, negated or not; `None`: that cannot be known.
+    pub(super) fn passed(&self, context: &Context<'_>) -> Option<bool> {
         let attribute = match (self.seen(context), &self.operator) {
             (Some(attribute), _) => attribute,
-            (None, Operator::Exists(wanted)) => return truth(*wanted == self.negated),
+            (None, Operator::Exists(wanted)) => return Some(!*wanted),
             (None, _) if self.set => Attribute::Set(&[]),
-            (None, _) => return Truth::Unknown,
+            (None, _) => return None,
         };
-        let passed = match attribute.as_array().filter(|_| self.set) {
+        match attribute.as_array().filter(|_| self.set) {
             Some(members) => self.test_members(attribute, members),
             None => self.operator.test(attribute),
-        };
-        passed.map_or(Truth::Unknown, |passed| truth(passed != self.negated))
+        }
     }
 
     /// An array of names that stands for a set: operators test its members.
@@ -231,27 +251,27 @@ fn within<'c>(context: &Context<'c>, path: &str) -> Option<Attribute<'c>> {
 ///
 /// # Errors
 /// The JSON pointer below the rule, and what is wrong there.
-pub(crate) fn compile(rule: &Map<String, Value>) -> Result<Condition, (String, String)> {
+pub(crate) fn compile(rule: &Map<String, Value>, segments: &SegmentNames) -> Result<Condition, (String, String)> {
     let mut members = Vec::new();
     let named = ["attribute", "operator", "value"].into_iter().filter(|name| rule.contains_key(*name)).count();
     if named > 0 || !(rule.contains_key("conditions") || rule.contains_key("segments")) {
-        members.push(single(rule)?);
+        members.push(single(rule, segments)?);
     }
-    if let Some(segments) = rule.get("segments") {
-        members.push(member_of(segments).map_err(|message| ("/segments".to_owned(), message))?);
+    if let Some(named) = rule.get("segments") {
+        members.push(member_of(named, segments).map_err(|message| ("/segments".to_owned(), message))?);
     }
     if let Some(group) = rule.get("conditions") {
-        members.push(self::group(group, 1).map_err(|(at, message)| (format!("/conditions{at}"), message))?);
+        members.push(self::group(group, 1, segments).map_err(|(at, message)| (format!("/conditions{at}"), message))?);
     }
     Ok(if members.len() == 1 { members.remove(0) } else { Condition::All(members) })
 }
 
 /// Why a rule with these conditions could not match.
 pub(crate) fn fault(rule: &Map<String, Value>) -> Option<String> {
-    compile(rule).err().map(|(_, message)| message)
+    compile(rule, &SegmentNames::default()).err().map(|(_, message)| message)
 }
 
-fn group(value: &Value, depth: usize) -> Result<Condition, (String, String)> {
+fn group(value: &Value, depth: usize, segments: &SegmentNames) -> Result<Condition, (String, String)> {
     if depth > MAX_DEPTH {
         return Err((String::new(), format!("conditions nest deeper than {MAX_DEPTH} levels")));
     }
@@ -267,15 +287,15 @@ fn group(value: &Value, depth: usize) -> Result<Condition, (String, String)> {
     let members =
         members.as_array().ok_or_else(|| (format!("/{name}"), "expected an array of conditions".to_owned()))?;
     let compiled = members.iter().enumerate().map(|(position, member)| {
-        member_condition(member, depth).map_err(|(at, message)| (format!("/{name}/{position}{at}"), message))
+        member_condition(member, depth, segments).map_err(|(at, message)| (format!("/{name}/{position}{at}"), message))
     });
     compiled.collect::<Result<_, _>>().map(build)
 }
 
-fn member_condition(member: &Value, depth: usize) -> Result<Condition, (String, String)> {
+fn member_condition(member: &Value, depth: usize, segments: &SegmentNames) -> Result<Condition, (String, String)> {
     let fields = member.as_object().ok_or_else(|| (String::new(), "a condition is an object".to_owned()))?;
     if ["all", "any", "none"].iter().any(|name| fields.contains_key(*name)) {
-        return group(member, depth + 1);
+        return group(member, depth + 1, segments);
     }
     if let Some(unknown) = fields.keys().find(|name| !CONDITION_FIELDS.contains(&name.as_str())) {
         return Err((
@@ -289,8 +309,8 @@ fn member_condition(member: &Value, depth: usize) -> Result<Condition, (String, 
             .map_err(|(at, message)| (format!("/bucket{at}"), message));
     }
     match fields.get("segments") {
-        Some(segments) => member_of(segments).map_err(|message| ("/segments".to_owned(), message)),
-        None => single(fields),
+        Some(named) => member_of(named, segments).map_err(|message| ("/segments".to_owned(), message)),
+        None => single(fields, segments),
     }
 }
 
@@ -313,7 +333,7 @@ fn otherwise(fields: &Map<String, Value>) -> Result<Truth, (String, String)> {
 }
 
 /// `{attribute, operator, value, negate?, ignore_case?}`.
-fn single(fields: &Map<String, Value>) -> Result<Condition, (String, String)> {
+fn single(fields: &Map<String, Value>, segments: &SegmentNames) -> Result<Condition, (String, String)> {
     let at = |name: &str, message: &str| (format!("/{name}"), message.to_owned());
     let operator = fields
         .get("operator")
@@ -335,13 +355,14 @@ fn single(fields: &Map<String, Value>) -> Result<Condition, (String, String)> {
             let place = if message.starts_with("unknown operator") { "/operator" } else { "/value" };
             (place.to_owned(), message)
         })?;
-    let set = operator == "segment" || SEGMENT_ATTRIBUTES.contains(&attribute);
+    let explicit = operator == "segment";
+    let set = explicit || SEGMENT_ATTRIBUTES.contains(&attribute);
     let place = match attribute {
         NOW => Place::Now,
         path if path.contains('.') => Place::Path,
         _ => Place::Name,
     };
-    Ok(Condition::One(Test {
+    let test = Test {
         attribute: attribute.into(),
         name,
         operator: compiled,
@@ -349,20 +370,25 @@ fn single(fields: &Map<String, Value>) -> Result<Condition, (String, String)> {
         set,
         place,
         otherwise: otherwise(fields)?,
-    }))
+    };
+    Ok(match set {
+        true => Condition::Membership(Box::new(MembershipTest::new(test, explicit, segments))),
+        false => Condition::One(test),
+    })
 }
 
 /// Membership of any of the segments.
-fn member_of(segments: &Value) -> Result<Condition, String> {
-    let Named { name, operator, .. } = Operator::compile("segment", segments, false)?;
+fn member_of(named: &Value, segments: &SegmentNames) -> Result<Condition, String> {
+    let Named { name, operator, .. } = Operator::compile("segment", named, false)?;
     let (attribute, place, otherwise) = ("segment".into(), Place::Name, Truth::Unknown);
-    Ok(Condition::One(Test { attribute, name, operator, negated: false, set: true, place, otherwise }))
+    let test = Test { attribute, name, operator, negated: false, set: true, place, otherwise };
+    Ok(Condition::Membership(Box::new(MembershipTest::new(test, true, segments))))
 }
 
-fn all(members: &[Condition], context: &Context<'_>) -> Truth {
+fn all(members: &[Condition], scope: &Scope<'_, '_>) -> Truth {
     let mut result = Truth::Yes;
     for member in members {
-        match member.test(context) {
+        match member.test(scope) {
             Truth::Yes => {}
             Truth::No => return Truth::No,
             Truth::Unknown => result = Truth::Unknown,
@@ -371,10 +397,10 @@ fn all(members: &[Condition], context: &Context<'_>) -> Truth {
     result
 }
 
-fn any(members: &[Condition], context: &Context<'_>) -> Truth {
+fn any(members: &[Condition], scope: &Scope<'_, '_>) -> Truth {
     let mut result = Truth::No;
     for member in members {
-        match member.test(context) {
+        match member.test(scope) {
             Truth::Yes => return Truth::Yes,
             Truth::No => {}
             Truth::Unknown => result = Truth::Unknown,
@@ -383,7 +409,7 @@ fn any(members: &[Condition], context: &Context<'_>) -> Truth {
     result
 }
 
-const fn truth(passed: bool) -> Truth {
+pub(super) const fn truth(passed: bool) -> Truth {
     if passed { Truth::Yes } else { Truth::No }
 }
 

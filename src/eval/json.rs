@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use serde_json::{Number, Value};
 
+pub(crate) use crate::model::parse_number;
+
 use crate::model::Attribute;
 
 /// JSON equality: numbers by value (`1` equals `1.0`), no other type equals another.
@@ -50,13 +52,6 @@ pub(crate) fn is_truthy(value: &Value) -> bool {
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
     }
-}
-
-/// Parses a decimal number (with an exponent, perhaps), blanks around it allowed; finite ones only.
-pub(crate) fn parse_number(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
-    decimal.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
 }
 
 /// The number that a JSON value stands for in a numeric comparison.

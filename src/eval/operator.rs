@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use semver::Version;
 use serde_json::Value;
 
-use super::json::{Text, attribute_equals, equal, number_of, parse_number};
+use super::json::{Text, attribute_equals, equal, number_of};
 use crate::model::Attribute;
 
 /// The longest pattern, in bytes.
@@ -164,8 +164,8 @@ impl Operator {
                 Attribute::Bool(_) | Attribute::Integer(_) | Attribute::Float(_) => Some(false),
                 Attribute::Json(_) | Attribute::Set(_) => None,
             },
-            Self::Compare { value, accept } => Some(accept.contains(&number(attribute)?.partial_cmp(value)?)),
-            Self::Between { low, high } => number(attribute).map(|number| *low <= number && number <= *high),
+            Self::Compare { value, accept } => Some(accept.contains(&attribute.as_number()?.partial_cmp(value)?)),
+            Self::Between { low, high } => attribute.as_number().map(|number| *low <= number && number <= *high),
             Self::Matches(pattern) => {
                 let text = Text::of(attribute)?;
                 (text.as_str().len() <= MAX_REGEX_INPUT_BYTES).then(|| pattern.is_match(text.as_str()))
@@ -308,16 +308,6 @@ fn names(value: &Value) -> Result<Vec<Value>, String> {
 
 fn number_value(value: &Value) -> Result<f64, String> {
     number_of(value).ok_or_else(|| format!("{value} is not a number"))
-}
-
-fn number(attribute: Attribute<'_>) -> Option<f64> {
-    match attribute {
-        #[expect(clippy::cast_precision_loss, reason = "numbers compare as f64")]
-        Attribute::Integer(number) => Some(number as f64),
-        Attribute::Float(number) => Some(number),
-        Attribute::Text(text) => parse_number(text),
-        Attribute::Bool(_) | Attribute::Json(_) | Attribute::Set(_) => None,
-    }
 }
 
 /// A version, with a leading `v` dropped and missing parts taken as 0.

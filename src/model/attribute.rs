@@ -58,6 +58,18 @@ impl<'a> Attribute<'a> {
         }
     }
 
+    /// The number of a number, or of a string that reads as one.
+    #[must_use]
+    pub fn as_number(self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "numbers compare as f64")]
+            Self::Integer(number) => Some(number as f64),
+            Self::Float(number) => Some(number),
+            Self::Text(text) => parse_number(text),
+            Self::Bool(_) | Self::Json(_) | Self::Set(_) => None,
+        }
+    }
+
     /// The items of an array.
     #[must_use]
     pub fn as_array(self) -> Option<&'a [Value]> {
@@ -68,18 +80,35 @@ impl<'a> Attribute<'a> {
     }
 }
 
+/// Parses a decimal number (with an exponent, perhaps), blanks around it allowed; finite ones only.
+#[must_use]
+pub fn parse_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    decimal.then(|| text.parse().ok()).flatten().filter(|number: &f64| number.is_finite())
+}
+
 /// Where evaluation looks attributes up. `None` is an absent or null attribute.
 ///
 /// Implementations must be cheap: a rule asks for its attribute each time that it is tried.
 pub trait Attributes {
     /// The value of the attribute `name`.
     fn attribute(&self, name: &str) -> Option<Attribute<'_>>;
+
+    /// Whether the attribute `name` is there and null.
+    fn is_null(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// Looking through so few names is faster than hashing one.
 const FEW: usize = 8;
 
 impl Attributes for Map<String, Value> {
+    fn is_null(&self, name: &str) -> bool {
+        self.get(name).is_some_and(Value::is_null)
+    }
+
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         let found = match self.len() {
             0..=FEW => self.iter().find(|(known, _)| *known == name).map(|(_, value)| value),

@@ -8,18 +8,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentKind {
+    /// A trained model, which segments ask.
+    MlModel,
+    /// A named set of users.
+    Segment,
     /// A feature flag.
     Flag,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which documents are compiled.
-    pub const ALL: [Self; 1] = [Self::Flag];
+    pub const ALL: [Self; 3] = [Self::MlModel, Self::Segment, Self::Flag];
 
     /// The name in keys, messages and metric labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::MlModel => "ml_model",
+            Self::Segment => "segment",
             Self::Flag => "flag",
         }
     }
@@ -45,6 +51,18 @@ impl DocumentKey {
     #[must_use]
     pub fn flag(key: impl Into<Arc<str>>) -> Self {
         Self { kind: DocumentKind::Flag, key: key.into() }
+    }
+
+    /// The segment `id`.
+    #[must_use]
+    pub fn segment(id: impl Into<Arc<str>>) -> Self {
+        Self { kind: DocumentKind::Segment, key: id.into() }
+    }
+
+    /// The model `id`.
+    #[must_use]
+    pub fn model(id: impl Into<Arc<str>>) -> Self {
+        Self { kind: DocumentKind::MlModel, key: id.into() }
     }
 }
 

@@ -1,28 +1,8 @@
 //! The flag document: a JSON object, kept as it came, unknown fields included.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
-use super::{Effect, Fault};
-
-/// The largest document that is read, in bytes.
-pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
-
-/// How deep a document may nest.
-pub const MAX_NESTING: usize = 32;
-
-/// The longest key that may be written, in bytes.
-pub const MAX_KEY_BYTES: usize = 128;
-
-/// Begins the text that stands for a document that is stored and cannot be read as text. No JSON begins so.
-const UNREADABLE: &str = "\0unreadable: ";
-
-/// The text of a document that is stored and cannot be read: whoever parses it is told `why`.
-#[must_use]
-pub fn unreadable(why: &str) -> Arc<str> {
-    format!("{UNREADABLE}{why}").into()
-}
+use super::{Fault, document};
 
 /// A flag as stored: only the fields that were set, in their order. [`FlagDocument::complete`] fills in the rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,20 +14,7 @@ impl FlagDocument {
     /// # Errors
     /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or has no usable `key`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        if text.len() > MAX_DOCUMENT_BYTES {
-            return Err(broken(format!(
-                "the document is {} bytes long; at most {MAX_DOCUMENT_BYTES} are read",
-                text.len()
-            )));
-        }
-        if let Some(why) = text.strip_prefix(UNREADABLE) {
-            return Err(broken(why.to_owned()));
-        }
-        match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Self::from_map(map),
-            Ok(_) => Err(broken("a flag is a JSON object".to_owned())),
-            Err(error) => Err(broken(format!("not JSON: {error}"))),
-        }
+        Self::from_map(document::read(text, "flag")?)
     }
 
     /// Takes an object as a document.
@@ -55,14 +22,7 @@ impl FlagDocument {
     /// # Errors
     /// It is nested too deeply or has no usable `key`.
     pub fn from_map(map: Map<String, Value>) -> Result<Self, Fault> {
-        if !map.values().all(|value| nests_at_most(value, MAX_NESTING - 1)) {
-            return Err(broken(format!("nested deeper than {MAX_NESTING} levels")));
-        }
-        match map.get("key") {
-            Some(Value::String(_)) => Ok(Self(map)),
-            Some(_) => Err(Fault { pointer: "/key".to_owned(), ..broken("the key is not a string".to_owned()) }),
-            None => Err(Fault { pointer: "/key".to_owned(), ..broken("the key is missing".to_owned()) }),
-        }
+        document::named_by(map, "key").map(Self)
     }
 
     /// A document with a key and nothing else.
@@ -106,14 +66,6 @@ impl FlagDocument {
     }
 }
 
-/// Whether a key may be written: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
-#[must_use]
-pub fn is_writable_key(key: &str) -> bool {
-    key.len() <= MAX_KEY_BYTES
-        && key.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-}
-
 /// The fields of the existing service's documents, in their order, with what it takes when they are absent.
 fn kept_defaults() -> Map<String, Value> {
     let fields: [(&str, Value); 18] = [
@@ -139,21 +91,10 @@ fn kept_defaults() -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn broken(message: String) -> Fault {
-    Fault { pointer: String::new(), message, effect: Effect::Quarantined }
-}
-
-fn nests_at_most(value: &Value, levels: usize) -> bool {
-    match value {
-        Value::Array(items) => levels > 0 && items.iter().all(|item| nests_at_most(item, levels - 1)),
-        Value::Object(fields) => levels > 0 && fields.values().all(|field| nests_at_most(field, levels - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Effect, MAX_DOCUMENT_BYTES};
 
     #[test]
     fn reads_objects_with_a_key_only() {
@@ -181,15 +122,5 @@ mod tests {
         assert!(whole.contains(r#""rollout_percentage":50.0"#), "{whole}");
         assert!(whole.ends_with(r#""created_by":null,"value_schema":null,"zz":1}"#), "{whole}");
         assert_eq!(document.to_text(), r#"{"zz":1,"tags":["t"],"key":"a","rollout_percentage":50}"#);
-    }
-
-    #[test]
-    fn keys() {
-        for good in ["a", "A.b_c-d", "0", &"a".repeat(128)] {
-            assert!(is_writable_key(good), "{good}");
-        }
-        for bad in ["", ".a", "-a", "a/b", "a:b", "a b", "é", &"a".repeat(129)] {
-            assert!(!is_writable_key(bad), "{bad}");
-        }
     }
 }

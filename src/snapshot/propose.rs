@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Snapshot, effective, graph};
 use crate::{
-    eval::{self, CompiledFlag, Evaluator, FlagIndex, Flags},
+    eval::{self, CompiledFlag, Evaluator, FlagIndex, Flags, Segment, SegmentNames},
     model::{Context, Detail, Effect, FlagDocument},
 };
 
@@ -97,12 +97,14 @@ impl<'s> Proposal<'s> {
         let key = document.key().into();
         match effective::effective(document, snapshot.environment.as_deref(), find) {
             Ok(fields) => {
-                let compiled = eval::compile(&key, &fields, &position, None);
+                let compiled = eval::compile(&key, &fields, &position, &snapshot.segments.names, None);
                 let is_quarantined = compiled.faults.iter().any(|fault| fault.effect == Effect::Quarantined);
                 (compiled.flag, is_quarantined)
             }
             Err(_) => {
-                let mut compiled = eval::compile(&key, FlagDocument::of_key(&key).fields(), &|_| None, None).flag;
+                let mut compiled =
+                    eval::compile(&key, FlagDocument::of_key(&key).fields(), &|_| None, &SegmentNames::default(), None)
+                        .flag;
                 compiled.turn_off(Detail::Quarantined);
                 (compiled, true)
             }
@@ -164,6 +166,10 @@ impl<'s> Proposal<'s> {
 impl Flags for Proposal<'_> {
     fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag> {
         self.changed.get(&flag).or_else(|| self.snapshot.get(flag))
+    }
+
+    fn segments(&self) -> &[Option<Arc<Segment>>] {
+        Flags::segments(self.snapshot)
     }
 }
 

@@ -155,7 +155,7 @@ fn text_of(state: &str, text: Vec<u8>) -> Arc<str> {
             unreadable(&format!("the document is {} bytes long; at most {MAX_DOCUMENT_BYTES} are read", detail(&text)))
         }
         "type" => unreadable(&format!("its key in Redis is a {}, not a hash", detail(&text))),
-        _ => unreadable("its hash in Redis has no field `config`"),
+        _ => unreadable("its hash in Redis lacks the field of its text"),
     }
 }
 

@@ -131,26 +131,47 @@ end
 -- More tags than this are left out: each is a set of its own, and everything waits while they are written.
 local MOST_TAGS = 100
 
--- The tags that a document's text names; none when it cannot be read.
-local function tags_of(text)
-  local tags = {}
+-- The sets that a document is a member of by its text, a flag by its tags and a segment by its type; none when it cannot
+-- be read.
+local function sets_of(kind, text)
+  local sets = {}
+  if kind ~= 'flag' and kind ~= 'segment' then
+    return sets
+  end
   local read, document = pcall(cjson.decode, text)
-  if read and type(document) == 'table' and type(document.tags) == 'table' then
+  if not read or type(document) ~= 'table' then
+    return sets
+  end
+  if kind == 'segment' then
+    if type(document.type) == 'string' then
+      sets[1] = 'segments:type:' .. document.type
+    end
+  elseif type(document.tags) == 'table' then
     for _, tag in ipairs(document.tags) do
-      if type(tag) == 'string' and #tags < MOST_TAGS then
-        tags[#tags + 1] = tag
+      if type(tag) == 'string' and #sets < MOST_TAGS then
+        sets[#sets + 1] = 'tag:' .. tag
       end
     end
   end
-  return tags
+  return sets
 end
 
--- Tag sets serve the service that was there before: one that is broken must not hinder a write.
-local function tag_sets(command, name, text)
-  local _, key = string.match(name, '^([^:]*):(.*)$')
-  for _, tag in ipairs(tags_of(text)) do
-    redis.pcall(command, prefix .. 'tag:' .. tag, key)
+-- Sets serve the service that was there before: one that is broken must not hinder a write. That service names the sets
+-- of segments in its own way; a segment that changes or goes leaves those too.
+local function change_sets(command, name, text)
+  local kind, key = string.match(name, '^([^:]*):(.*)$')
+  for _, set in ipairs(sets_of(kind, text)) do
+    redis.pcall(command, prefix .. set, key)
+    local type = kind == 'segment' and command == 'SREM' and string.match(set, '^segments:type:(.*)$')
+    if type then
+      redis.pcall(command, prefix .. 'segments:type:SegmentType.' .. string.upper(type), key)
+    end
   end
+end
+
+-- The field of a document's hash that holds its text.
+local function field(name)
+  return string.match(name, '^segment:') and 'definition' or 'config'
 end
 
 -- The revision and the print that the index has of a document.
@@ -183,12 +204,12 @@ local function look(name)
   -- Beyond 2^53 numbers are not whole any more.
   stored = stored and #stored <= 15 and string.match(stored, '^%d+$') and tonumber(stored) or 0
   local found = { revision = math.max(stored, known or 0) }
-  local length = redis.call('HSTRLEN', key, 'config')
+  local length = redis.call('HSTRLEN', key, field(name))
   if length > longest then
     found.state, found.detail, found.print = 'long', int(length), 'long:' .. int(length)
     return found, known, print
   end
-  local text = redis.call('HGET', key, 'config')
+  local text = redis.call('HGET', key, field(name))
   if text then
     found.state, found.text, found.print = 'text', text, redis.sha1hex(text)
   else
@@ -215,7 +236,7 @@ local function settle(name)
     redis.call('HSET', prefix .. name, 'revision', int(found.revision), 'updated_by', EXTERNAL)
   end
   if found.text then
-    tag_sets('SADD', name, found.text)
+    change_sets('SADD', name, found.text)
   end
   index(name, found)
   record(name, revision and 'updated' or 'created', found.revision, EXTERNAL, nil, found.text)
@@ -228,7 +249,7 @@ local function before_of(name, found)
     return nil
   end
   if found.state == 'long' and tonumber(found.detail) <= 16 * longest then
-    return redis.call('HGET', prefix .. name, 'config')
+    return redis.call('HGET', prefix .. name, field(name))
   end
   return found.text
 end
@@ -241,13 +262,15 @@ local function put(name, found, text, actor, created_at)
     redis.call('DEL', key)
   end
   if found and found.text then
-    tag_sets('SREM', name, found.text)
+    change_sets('SREM', name, found.text)
   end
   local revision = (found and found.revision or last_revision(name)) + 1
-  redis.call('HSET', key, 'config', text, 'revision', int(revision), 'updated_by', actor)
+  redis.call('HSET', key, field(name), text, 'revision', int(revision), 'updated_by', actor)
   redis.call('HSETNX', key, 'created_at', created_at)
-  redis.call('HSETNX', key, 'evaluation_count', '0')
-  tag_sets('SADD', name, text)
+  if string.match(name, '^flag:') then
+    redis.call('HSETNX', key, 'evaluation_count', '0')
+  end
+  change_sets('SADD', name, text)
   index(name, (look(name)))
   record(name, action, revision, actor, before, text)
   return revision
@@ -257,7 +280,7 @@ local function remove(name, found, actor)
   local before = before_of(name, found)
   redis.call('DEL', prefix .. name)
   if found.text then
-    tag_sets('SREM', name, found.text)
+    change_sets('SREM', name, found.text)
   end
   redis.call('HDEL', KEYS[2], name)
   record(name, 'deleted', found.revision, actor, before, nil)

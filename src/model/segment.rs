@@ -1,0 +1,104 @@
+//! The segment document: a named set of users, kept as it came, unknown fields included.
+
+use serde_json::{Map, Value, json};
+
+use super::{Fault, document};
+
+/// A segment as stored: only the fields that were set, in their order. [`SegmentDocument::complete`] fills in the rest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentDocument(Map<String, Value>);
+
+impl SegmentDocument {
+    /// Reads a document from its JSON text.
+    ///
+    /// # Errors
+    /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or has no usable `id`.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        Self::from_map(document::read(text, "segment")?)
+    }
+
+    /// Takes an object as a document.
+    ///
+    /// # Errors
+    /// It is nested too deeply or has no usable `id`.
+    pub fn from_map(map: Map<String, Value>) -> Result<Self, Fault> {
+        document::named_by(map, "id").map(Self)
+    }
+
+    /// A document with an id and nothing else.
+    #[must_use]
+    pub fn of_id(id: &str) -> Self {
+        Self(Map::from_iter([("id".to_owned(), id.into())]))
+    }
+
+    /// The segment's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.get("id").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The fields that were set.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The document with the existing service's fields in their order, defaults filled in, then the extensions and
+    /// unknown fields that were set.
+    #[must_use]
+    pub fn complete(&self) -> Map<String, Value> {
+        let mut whole = kept_defaults();
+        whole.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        whole
+    }
+
+    /// The JSON text to store.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+/// The fields of the existing service's documents, in their order, with what it takes when they are absent.
+fn kept_defaults() -> Map<String, Value> {
+    let fields: [(&str, Value); 15] = [
+        ("id", Value::Null),
+        ("name", Value::Null),
+        ("description", Value::Null),
+        ("type", json!("rule_based")),
+        ("rules", json!([])),
+        ("parent_segments", json!([])),
+        ("exclusion_segments", json!([])),
+        ("ml_model_id", Value::Null),
+        ("feature_columns", json!([])),
+        ("created_at", Value::Null),
+        ("updated_at", Value::Null),
+        ("estimated_size", json!(0)),
+        ("last_computed", Value::Null),
+        ("cache_ttl_seconds", json!(300)),
+        ("priority", json!(0)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completes_in_the_order_of_the_existing_service() {
+        let document = SegmentDocument::parse(r#"{"expression": "a OR b", "priority": 3, "id": "s"}"#).unwrap();
+        let whole = Value::Object(document.complete()).to_string();
+        assert!(
+            whole.starts_with(r#"{"id":"s","name":null,"description":null,"type":"rule_based","rules":[]"#),
+            "{whole}"
+        );
+        assert!(whole.ends_with(r#""cache_ttl_seconds":300,"priority":3,"expression":"a OR b"}"#), "{whole}");
+    }
+
+    #[test]
+    fn it_names_itself() {
+        assert_eq!(SegmentDocument::parse(r#"{"key": "s"}"#).unwrap_err().pointer, "/id");
+        assert_eq!(SegmentDocument::parse(r#"{"id": "s"}"#).unwrap().id(), "s");
+    }
+}
