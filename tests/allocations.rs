@@ -3,8 +3,10 @@
 use std::sync::{Mutex, MutexGuard};
 
 use flaggate::{
+    config,
     model::{Attributes as _, Context, DocumentKey, ModelDocument, WorldRevision},
     predict::Predictor,
+    recent::Recent,
     snapshot::World,
 };
 use jiff::Timestamp;
@@ -140,4 +142,44 @@ fn membership_allocates_nothing() {
         assert_eq!(joined, 31 + 31 + 1);
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn a_context_beyond_the_allowance_allocates_nothing() {
+    let alone = ALONE.lock().unwrap();
+    let recent = Recent::new(&config::Recent { per_second: 1, ..config::Recent::default() });
+    let attributes = json!({ "plan": "pro" });
+    recent.note("ann", Timestamp::UNIX_EPOCH, || &attributes);
+    let note = || {
+        for _ in 0..1_000 {
+            recent.note("bob", Timestamp::UNIX_EPOCH, || attributes.clone());
+            recent.note("", Timestamp::UNIX_EPOCH, || attributes.clone());
+        }
+    };
+    assert_eq!(allocated(&alone, note), 0);
+    assert_eq!(recent.remembered().passed_over, 2_000);
+}
+
+#[test]
+fn what_is_remembered_takes_no_more_than_it_may() {
+    const MOST: usize = 4 << 20;
+    let _alone = ALONE.lock().unwrap();
+    for (contexts, length) in [(100_000, 20), (100_000, 500), (100_000, 10_000), (1_000, 20)] {
+        let profiler = dhat::Profiler::builder().testing().build();
+        let recent = Recent::new(&config::Recent { contexts, bytes: MOST, per_second: 1_000_000 });
+        for number in 0..150_000 {
+            let attributes = || json!({ "text": "x".repeat(length) });
+            recent.note(&format!("user-{number}"), Timestamp::UNIX_EPOCH, attributes);
+        }
+        let taken = dhat::HeapStats::get().curr_bytes;
+        let remembered = recent.remembered();
+        println!(
+            "{contexts} contexts of {length}: {} users, {taken} bytes, said {}",
+            remembered.users.len(),
+            remembered.bytes
+        );
+        assert!(taken <= MOST, "{contexts} contexts of {length} bytes take {taken} bytes");
+        assert!(remembered.users.len() == contexts || remembered.bytes > MOST * 9 / 10, "{}", remembered.bytes);
+        drop(profiler);
+    }
 }

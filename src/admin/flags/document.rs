@@ -83,8 +83,10 @@ pub(super) fn patched(
     let mut form = Form::new(body);
     for (name, kind) in [("key", Kind::Text), ("created_at", Kind::Time)] {
         let given = form.nullable(name, kind);
-        let mut known = Form::new(stored.fields().clone());
-        if given.is_some() && given != known.nullable(name, kind) {
+        let known = Form::new(stored.fields().clone()).nullable(name, kind);
+        let instant = |value: &Option<Value>| value.as_ref().and_then(Value::as_str)?.parse::<Timestamp>().ok();
+        let is_same = given == known || (kind == Kind::Time && instant(&given) == instant(&known));
+        if given.is_some() && !is_same {
             form.refuse(Issue::of_body("a flag's key and time of creation never change", "value_error").at(name));
         }
     }
