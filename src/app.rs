@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -28,6 +28,7 @@ use crate::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
     },
     telemetry::{AccessLog, Metrics, access_log},
+    tracking::{Moves, Tracked},
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
@@ -77,13 +78,18 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles } = store::open(&config.store)?;
+        let store::Opened { documents: store, profiles: profile_store } = store::open(&config.store)?;
         let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
-        let profiles =
-            config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
+        let profiles = config
+            .profiles
+            .enabled
+            .then(|| control.block_on(async { look_up(profile_store.clone(), &config, &metrics) }));
+        let moves = Moves::register(&registry).context("failed to register the metrics")?;
+        let profile_store: Arc<dyn ProfileStore> =
+            Arc::new(control.block_on(async { Tracked::start(profile_store, cell.clone(), moves.clone()) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
@@ -102,6 +108,7 @@ impl App {
             upstreams,
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
+        control.block_on(async { live.tell_moves(profile_store.clone()) });
         let admin = Admin {
             access,
             store,
@@ -109,6 +116,7 @@ impl App {
             sync,
             profiles,
             recent,
+            profile_store,
             registry,
             named,
             drain,
@@ -116,6 +124,8 @@ impl App {
             explain: Some(explain(&parts)),
             ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
+            moves,
+            recomputes: Recomputes::default(),
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("profiles", &["model", "clock", "config", "telemetry"]),
     ("recent", &["config"]),
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
+    ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
     (
         "admin",
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "profiles",
             "recent",
             "store",
+            "tracking",
             "clock",
             "config",
             "drain",
@@ -54,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "drain",
             "telemetry",
+            "tracking",
             "demo",
         ],
     ),

@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod documents;
 mod dry_run;
 mod explain;
 mod flag_metrics;
@@ -15,8 +16,11 @@ mod live;
 mod ofrep;
 mod openapi;
 mod paging;
+mod population;
 mod problem;
+mod profiles;
 mod refusal;
+mod segments;
 mod trail;
 mod transfer;
 
@@ -38,7 +42,8 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Store, SyncHandle},
+    store::{ProfileStore, Store, SyncHandle},
+    tracking::Moves,
 };
 
 pub use access::Access;
@@ -46,6 +51,7 @@ pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 pub use live::{Limits as LiveLimits, Live};
+pub use population::Recomputes;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -68,6 +74,8 @@ pub struct Admin {
     pub profiles: Option<Profiles>,
     /// Who was here lately, if it is remembered.
     pub recent: Recent,
+    /// Where users' profiles are written.
+    pub profile_store: Arc<dyn ProfileStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
@@ -82,6 +90,10 @@ pub struct Admin {
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
     pub usage: UsageWatch,
+    /// Counts who enters and leaves segments.
+    pub moves: Moves,
+    /// Segments that are worked out anew for everybody.
+    pub recomputes: Recomputes,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -104,8 +116,11 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(segments::router())
         .merge(transfer::router())
         .merge(trail::router())
+        .merge(profiles::router())
+        .merge(population::router())
         .merge(explain::router())
         .merge(live::router())
         .merge(ofrep::router())

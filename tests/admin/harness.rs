@@ -3,14 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, UsageWatch},
     config,
     drain::Drain,
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Follower, MemoryStore, Store, SyncOptions},
+    store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
     telemetry::Metrics,
+    tracking::{Moves, Tracked},
 };
 use reqwest::{Client, Method, redirect::Policy};
 use serde_json::Value;
@@ -34,14 +35,11 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
     Served { address: listen_as(store.clone(), config).await, store, client: client() }
 }
 
-/// A listener that looks profiles up, and remembers who was here.
+/// A listener that looks profiles up here, and remembers who was here.
 pub(crate) async fn serve_with_profiles(source: Source) -> Served {
     let store = Arc::new(MemoryStore::new());
-    // A machine that is busy must not make a quick answer late.
-    let budget = Duration::from_secs(20);
-    let config = config::Profiles { enabled: true, budget, cache_entries: 100, cache_ttl: budget };
-    let profiles = Profiles::new(source, &config, Metrics::new().profiles());
-    let address = listen_with(store.clone(), &config::Admin::default(), Some(profiles)).await;
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_with(store.clone(), nobody, &config, Some(cached(source))).await;
     Served { address, store, client: client() }
 }
 
@@ -50,11 +48,38 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     listen_as(store, &config::Admin::default()).await
 }
 
-async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
-    listen_with(store, config, None).await
+/// A listener whose users are in this store.
+pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None).await;
+    Served { address, store, client: client() }
 }
 
-async fn listen_with(store: Arc<dyn Store>, config: &config::Admin, profiles: Option<Profiles>) -> SocketAddr {
+async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
+    listen_with(store, Arc::new(MemoryProfiles::new()), config, None).await
+}
+
+/// Profiles are kept in memory for long, so that what is stale shows.
+fn cache(store: &Arc<dyn ProfileStore>) -> Profiles {
+    let store = Arc::clone(store);
+    cached(Box::new(move |user_id| {
+        let (store, user_id) = (Arc::clone(&store), user_id.to_owned());
+        Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
+    }))
+}
+
+fn cached(source: Source) -> Profiles {
+    let minute = Duration::from_secs(60);
+    let config = config::Profiles { enabled: true, budget: minute, cache_entries: 1000, cache_ttl: minute };
+    Profiles::new(source, &config, Metrics::new().profiles())
+}
+
+async fn listen_with(
+    store: Arc<dyn Store>,
+    profile_store: Arc<dyn ProfileStore>,
+    config: &config::Admin,
+    profiles: Option<Profiles>,
+) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -64,12 +89,16 @@ async fn listen_with(store: Arc<dyn Store>, config: &config::Admin, profiles: Op
     let registry = metrics.registry().clone();
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
+    let moves = Moves::register(&registry).unwrap();
+    let profile_store: Arc<dyn ProfileStore> = Arc::new(Tracked::start(profile_store, cell.clone(), moves.clone()));
+    live.tell_moves(profile_store.clone());
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store,
         cell,
         sync,
-        profiles,
+        profiles: profiles.or_else(|| Some(cache(&profile_store))),
+        profile_store,
         recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),
@@ -78,6 +107,8 @@ async fn listen_with(store: Arc<dyn Store>, config: &config::Admin, profiles: Op
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        moves,
+        recomputes: Recomputes::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

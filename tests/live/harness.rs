@@ -3,14 +3,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Expected, Follower, MemoryStore, Store, SyncHandle, SyncOptions, Write},
+    store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
+    tracking::Moves,
 };
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
@@ -51,6 +52,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
     let live = Live::start(&sync, cell.clone(), drain.clone(), limits);
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
+    let moves = Moves::register(metrics.registry()).unwrap();
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store: store.clone(),
@@ -58,6 +60,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         sync: sync.clone(),
         profiles: None,
         recent: Recent::off(),
+        profile_store: Arc::new(MemoryProfiles::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
         drain: drain.clone(),
@@ -65,6 +68,8 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        moves,
+        recomputes: Recomputes::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

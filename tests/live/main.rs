@@ -6,4 +6,5 @@ mod events;
 mod expiry;
 mod harness;
 mod measured;
+mod segments;
 mod socket;

@@ -37,9 +37,11 @@ const SCHEMAS: &str = include_str!("schemas.json");
     ),
     tags(
         (name = "flags", description = "Flags as documents."),
+        (name = "segments", description = "Named sets of users, and who is in them."),
         (name = "evaluation", description = "What a flag gives a user."),
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
         (name = "live", description = "Changes as they happen."),
+        (name = "profiles", description = "What is stored of users, and what they do now."),
         (name = "history", description = "What was, and who changed it."),
         (name = "transfer", description = "Taking flags out and in."),
         (name = "access", description = "Who calls."),
@@ -72,7 +74,29 @@ macro_rules! schemas {
     };
 }
 
-schemas!(Flag, NewFlag, Written, Evaluation, EvaluateRequest, Refusal, Problem);
+schemas!(
+    Flag,
+    NewFlag,
+    Segment,
+    NewSegment,
+    EvaluateSegments,
+    Memberships,
+    Written,
+    Evaluation,
+    EvaluateRequest,
+    Profile,
+    NewProfile,
+    WrittenProfile,
+    ProfilePage,
+    Activity,
+    EstimateRequest,
+    Estimate,
+    Overlap,
+    RecomputeRequest,
+    Recompute,
+    Refusal,
+    Problem
+);
 
 /// A router that collects annotations.
 pub(super) fn collecting() -> OpenApiRouter<Admin> {

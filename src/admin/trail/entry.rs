@@ -4,10 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     admin::{
+        documents::fields_of,
         paging::{Page, cursor},
         refusal::{Issue, Refusal},
     },
-    model::{FlagDocument, differences},
+    model::differences,
     store::{AuditEntry, Place, StoreError},
 };
 
@@ -71,7 +72,8 @@ fn before(entries: &[AuditEntry]) -> Option<&str> {
 }
 
 fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
-    let fields = |text: Option<&str>| Some(FlagDocument::parse(text?).ok()?.fields().clone());
+    let kind = entry.document.kind;
+    let fields = |text: Option<&str>| fields_of(kind, text?, false);
     let known = |text: Option<&str>| text.map_or(Some(Map::new()), |text| fields(Some(text)));
     let is_new = entry.action == crate::store::Action::Created;
     // Null: what was there is not known, or could not be read.
@@ -88,8 +90,7 @@ fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
         "changes": changes,
     });
     if full {
-        let document = entry.after.as_deref().and_then(|text| FlagDocument::parse(text).ok());
-        told["document"] = document.map(|document| document.complete()).into();
+        told["document"] = entry.after.as_deref().and_then(|text| fields_of(kind, text, true)).into();
     }
     told
 }

@@ -7,7 +7,7 @@ mod history;
 mod look;
 mod preview;
 mod set;
-mod values;
+pub(super) mod values;
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What stands for itself in a path.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+pub(super) const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Flags {

@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use self::radius::Radius;
-use super::{Key, check_size, document, document_of};
 use crate::{
     admin::{
         Admin,
         access::Caller,
         body::Body,
+        documents::{Key, check_size, document_of, patched, replaced},
         openapi as schema,
         refusal::{Issue, Refusal},
     },
@@ -147,12 +147,12 @@ impl Proposed {
         let (name, decided) = match self {
             Self::Document(fields) => {
                 let before = stored.and_then(|stored| FlagDocument::parse(&stored.text).ok());
-                let replaced = document::replaced(key, before.as_ref(), fields, snapshot, clock::now());
+                let replaced = replaced(key, before.as_ref(), fields, snapshot, clock::now());
                 ("document", replaced.map(|replaced| replaced.or(before)))
             }
             Self::Patch(fields) => {
-                let before = document_of(stored)?;
-                let patched = document::patched(&before, fields, snapshot, clock::now());
+                let before: FlagDocument = document_of(stored)?;
+                let patched = patched(&before, fields, snapshot, clock::now());
                 ("patch", patched.map(|patched| patched.or(Some(before))))
             }
         };
