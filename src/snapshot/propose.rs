@@ -222,7 +222,9 @@ mod tests {
             }
             if targeting {
                 flag["targeting_enabled"] = true.into();
-                flag["targeting_rules"] = json!([{ "attribute": "plan", "operator": "equals", "value": "pro" }]);
+                let attribute = if odd.is_multiple_of(2) { ("plan", "pro") } else { ("segment", "paying") };
+                flag["targeting_rules"] =
+                    json!([{ "attribute": attribute.0, "operator": "equals", "value": attribute.1 }]);
             }
             match odd {
                 0 => flag["salt"] = "other".into(),
@@ -249,7 +251,10 @@ mod tests {
             let mut world = World::new(live.then_some("live"));
             let key = |flag: &Value| DocumentKey::flag(flag["key"].as_str().unwrap());
             let there: Vec<_> = documents.iter().zip(there).filter(|(_, there)| *there).collect();
-            let before = world.load(revision(1), there.iter().map(|(flag, _)| (key(flag), flag.to_string().into())));
+            let paying = json!({ "id": "paying", "rules": [{ "field": "plan", "operator": "equals", "value": "pro" }] });
+            let segment = (DocumentKey::segment("paying"), Arc::from(paying.to_string()));
+            let flags = there.iter().map(|(flag, _)| (key(flag), flag.to_string().into()));
+            let before = world.load(revision(1), flags.chain([segment]));
             let document = FlagDocument::parse(&proposed.to_string()).unwrap();
             let proposal = before.propose(&document);
             let change = Change { document: key(&proposed), text: Some(proposed.to_string().into()) };
