@@ -28,6 +28,7 @@ use crate::{
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
+    recent::Recent,
     snapshot::SnapshotCell,
     store::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
@@ -99,6 +100,7 @@ impl App {
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
+        let recent = Recent::new(&config.recent);
         let parts = Parts {
             config,
             cell: cell.clone(),
@@ -106,6 +108,7 @@ impl App {
             access_log,
             drain: drain.clone(),
             profiles: profiles.clone(),
+            recent: recent.clone(),
             upstreams,
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
@@ -116,6 +119,7 @@ impl App {
             cell,
             sync,
             profiles,
+            recent,
             profile_store,
             registry,
             named,

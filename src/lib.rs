@@ -1,8 +1,8 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `profiles`, `tracking`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
-//! run downwards only:
+//! (`store`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
+//! them together. Arrows run downwards only:
 //!
 //! ```text
 //! model ← predict ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
@@ -25,6 +25,7 @@ pub mod import;
 pub mod model;
 pub mod predict;
 pub mod profiles;
+pub mod recent;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;

@@ -97,6 +97,13 @@ impl Profiles {
         Some(Found::Profile(cached.profile))
     }
 
+    /// What the cache holds of a user, for who is not the user: it counts nowhere and keeps nobody in the cache.
+    #[must_use]
+    pub fn peek(&self, user_id: &str) -> Option<Found> {
+        let cached = self.0.cache.peek(user_id).filter(|cached| cached.until > clock::monotonic())?;
+        Some(Found::Profile(cached.profile))
+    }
+
     /// What is known of a user, waiting no longer than the budget.
     pub async fn get(&self, user_id: &str) -> Found {
         if let Some(found) = self.cached(user_id) {

@@ -1,9 +1,11 @@
-//! Evaluation and prediction allocate nothing.
+//! Evaluation and prediction allocate nothing, and what is remembered of users stays within its bound.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use flaggate::{
+    config,
     model::{Attributes as _, Context, DocumentKey, ModelDocument, WorldRevision},
     predict::Predictor,
+    recent::Recent,
     snapshot::World,
 };
 use jiff::Timestamp;
@@ -18,6 +20,8 @@ fn nothing_is_allocated() {
     evaluation_allocates_nothing();
     prediction_allocates_nothing();
     membership_allocates_nothing();
+    a_context_beyond_the_allowance_allocates_nothing();
+    what_is_remembered_takes_no_more_than_it_may();
 }
 
 /// How many blocks `work` allocates.
@@ -138,4 +142,36 @@ fn membership_allocates_nothing() {
         assert_eq!(joined, 31 + 31 + 1);
     });
     assert_eq!(count, 0);
+}
+
+fn a_context_beyond_the_allowance_allocates_nothing() {
+    let recent = Recent::new(&config::Recent { per_second: 1, ..config::Recent::default() });
+    let attributes = json!({ "plan": "pro" });
+    recent.note("ann", Timestamp::UNIX_EPOCH, || &attributes);
+    let note = || {
+        for _ in 0..1_000 {
+            recent.note("bob", Timestamp::UNIX_EPOCH, || attributes.clone());
+            recent.note("", Timestamp::UNIX_EPOCH, || attributes.clone());
+        }
+    };
+    assert_eq!(allocated(note), 0);
+    assert_eq!(recent.remembered().passed_over, 2_000);
+}
+
+/// Of the memory of recent contexts.
+fn what_is_remembered_takes_no_more_than_it_may() {
+    const MOST: usize = 2 << 20;
+    for (contexts, length) in [(100_000, 20), (100_000, 500), (100_000, 5_000), (1_000, 20)] {
+        let profiler = dhat::Profiler::builder().testing().build();
+        let recent = Recent::new(&config::Recent { contexts, bytes: MOST, per_second: 1_000_000 });
+        for number in 0..12_000 {
+            let attributes = || json!({ "text": "x".repeat(length) });
+            recent.note(&format!("user-{number}"), Timestamp::UNIX_EPOCH, attributes);
+        }
+        let taken = dhat::HeapStats::get().curr_bytes;
+        let remembered = recent.remembered();
+        assert!(taken <= MOST, "{contexts} contexts of {length} bytes take {taken} bytes");
+        assert!(remembered.users.len() == contexts || remembered.bytes > MOST * 9 / 10, "{}", remembered.bytes);
+        drop(profiler);
+    }
 }

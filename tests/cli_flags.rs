@@ -4,7 +4,11 @@
 #[path = "support/cli.rs"]
 mod cli;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -201,4 +205,36 @@ fn completions_for_shells() {
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && script.contains("rollback") && script.contains("history"), "{shell}");
     }
+}
+
+/// What a command says to somebody at a terminal, who answers so: the exit code and everything on the screen.
+fn at_a_terminal(gateway: &Gateway, command: &str, reply: &str) -> (i32, String) {
+    let command = format!("{} {command}", env!("CARGO_BIN_EXE_flaggate"));
+    let mut process = Command::new("script")
+        .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
+        .env("FLAGGATE_ADMIN", format!("http://{}", gateway.admin))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(reply.as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn deleting_asks_first() {
+    let gateway = Gateway::start();
+    gateway.said(&["flags", "create", "theme"]);
+    for no in ["\n", "n\n", "no\n", "yes please\n", ""] {
+        let (code, screen) = at_a_terminal(&gateway, "flags delete theme", no);
+        assert!(screen.contains("delete the flag \"theme\"? [y/N]"), "{no:?}: {screen}");
+        assert!(code == 1 && screen.contains("nothing was deleted"), "{no:?}: {code} {screen}");
+    }
+    assert_eq!(gateway.flag("theme")["key"], "theme");
+    let (code, screen) = at_a_terminal(&gateway, "flags delete theme --dry-run", "");
+    assert!(code == 0 && !screen.contains("[y/N]") && screen.contains("theme would be deleted"), "{code} {screen}");
+    let (code, screen) = at_a_terminal(&gateway, "flags delete theme", " Yes \n");
+    assert!(code == 0 && screen.contains("theme is deleted"), "{code} {screen}");
+    assert_eq!(gateway.run(&["flags", "get", "theme"]).0, 3);
 }

@@ -1,67 +1,36 @@
 //! What is explained of a request is what becomes of it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/upstream.rs"]
+mod upstream;
+
+use std::{collections::BTreeMap, net::SocketAddr, process::Command, time::Duration};
 
 use flaggate::clock;
 use reqwest::{Client, Method, redirect::Policy};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::sleep,
+use tokio::time::sleep;
+
+use self::{
+    process::{PATIENCE, Process},
+    upstream::{free, upstream},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An upstream that answers everything with its name.
-async fn upstream(name: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, name));
-        }
-    });
-    address
-}
-
-async fn answer(mut stream: TcpStream, name: &str) {
-    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
-    let mut head = Vec::new();
-    while let Ok(count) = stream.read_buf(&mut head).await {
-        if count == 0 {
-            return;
-        }
-        if head.ends_with(b"\r\n\r\n") {
-            head.clear();
-            if stream.write_all(response.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
+/// The content type of what is refused.
+const PROBLEM: &str = "application/problem+json";
 
 /// A gateway in a process of its own, with five upstreams of which `beta` is down.
 struct Gateway {
-    web: SocketAddr,
-    admin: SocketAddr,
-    process: Child,
-    _folder: tempfile::TempDir,
+    process: Process,
     client: Client,
 }
 
 impl Gateway {
     async fn start() -> Self {
-        let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
         let rules = json!([{ "attribute": "plan", "operator": "equals", "value": "pro", "return_value": true }]);
-        let seed = json!([
+        let flags = json!([
             { "key": "feature", "name": "f", "targeting_enabled": true, "targeting_rules": rules },
             { "key": "beta", "name": "f", "rollout_enabled": true, "rollout_percentage": 40 },
             { "key": "canary", "name": "f", "rollout_enabled": true, "rollout_percentage": 30, "prerequisites": ["gate"] },
@@ -72,7 +41,6 @@ impl Gateway {
             { "key": "path", "name": "f", "targeting_enabled": true, "targeting_rules": [
                 { "attribute": "request.path", "operator": "starts_with", "value": "/api/new", "return_value": true }] },
         ]);
-        fs::write(folder.path().join("seed.json"), seed.to_string()).unwrap();
         let pool = |name: &str, address: SocketAddr| {
             format!(
                 "[upstreams.{name}]\nendpoints = [{{ address = \"{address}\" }}]\nhealth_check = {{ path = \"/healthz\", interval = \"100ms\" }}\n"
@@ -88,10 +56,6 @@ impl Gateway {
         ];
         let text = format!(
             r#"
-            listeners = [{{ name = "web", address = "{web}", trusted_proxies = ["127.0.0.1/32"] }}]
-            admin.address = "{admin}"
-            store = {{ kind = "memory", seed = {:?} }}
-            access_log.enabled = false
             inject.context_attributes = ["plan", "country"]
             [context]
             user_id = [{{ header = "X-User-Id" }}, {{ cookie = "uid" }}]
@@ -113,25 +77,10 @@ impl Gateway {
             canary = {{ flag = "canary", upstream = "canary" }}
             flags = ["color", "nowhere"]
             "#,
-            folder.path().join("seed.json"),
             pools.concat()
         );
-        fs::write(folder.path().join("flaggate.toml"), text).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
-            .args(["run", "--config"])
-            .arg(folder.path().join("flaggate.toml"))
-            .stderr(Stdio::from(fs::File::create(folder.path().join("log")).unwrap()))
-            .spawn()
-            .unwrap();
-        let client = Client::builder().redirect(Policy::none()).build().unwrap();
-        let gateway = Self { web, admin, process, _folder: folder, client };
-        let by = clock::monotonic() + PATIENCE;
-        while TcpStream::connect(web).await.is_err() {
-            let log = fs::read_to_string(gateway._folder.path().join("log")).unwrap();
-            assert!(clock::monotonic() < by, "the gateway does not start: {log}");
-            sleep(Duration::from_millis(20)).await;
-        }
-        gateway
+        let process = Process::start(&flags, &text).await;
+        Self { process, client: Client::builder().redirect(Policy::none()).build().unwrap() }
     }
 
     /// Waits until the checks have found the upstream that is down.
@@ -153,7 +102,8 @@ impl Gateway {
     }
 
     async fn explain(&self, request: Value) -> Value {
-        let answer = self.client.post(format!("http://{}/explain", self.admin)).json(&request).send().await.unwrap();
+        let answer =
+            self.client.post(format!("http://{}/explain", self.process.admin)).json(&request).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{request}");
         answer.json().await.unwrap()
     }
@@ -162,7 +112,7 @@ impl Gateway {
     async fn send(&self, request: &Value) -> String {
         let text = |name: &str| request[name].as_str().unwrap();
         let method: Method = text("method").parse().unwrap();
-        let mut sent = self.client.request(method, format!("http://{}{}", self.web, text("path")));
+        let mut sent = self.client.request(method, format!("http://{}{}", self.process.web, text("path")));
         sent = sent.header("Host", text("host"));
         for (name, value) in request["headers"].as_object().unwrap() {
             sent = sent.header(name, value.as_str().unwrap());
@@ -173,17 +123,6 @@ impl Gateway {
             status => status.to_string(),
         }
     }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Numbers that look random and are the same each time.
@@ -305,15 +244,33 @@ async fn the_way_is_told() {
         assert_eq!((&told["refused"]["status"], &told["route"]), (&json!(status), &route), "{request}");
         assert!(told.get("decision").is_none() && told["refused"]["detail"].is_string(), "{told}");
     }
-    let unknown = gateway.client.post(format!("http://{}/explain", gateway.admin));
-    let unknown = unknown.json(&json!({ "path": "/", "listener": "x" })).send().await.unwrap();
-    assert_eq!(
-        (unknown.status().as_u16(), unknown.json::<Value>().await.unwrap()["detail"][0]["loc"].clone()),
-        (422, json!(["body", "listener"]))
-    );
+    for (request, status, pointer) in [
+        (json!({ "path": "/", "listener": "x" }), 422, "/listener"),
+        (json!({ "path": "/", "headers": { "a/b": 1 } }), 422, "/headers/a~1b"),
+        (json!({ "method": "GET" }), 422, "/path"),
+        (json!("text"), 422, ""),
+    ] {
+        let refused = gateway.client.post(format!("http://{}/explain", gateway.process.admin)).json(&request);
+        let refused = refused.send().await.unwrap();
+        let kind = refused.headers()["content-type"].to_str().unwrap();
+        assert_eq!((refused.status().as_u16(), kind), (status, PROBLEM), "{request}");
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(
+            (&problem["status"], &problem["errors"][0]["pointer"]),
+            (&json!(status), &json!(pointer)),
+            "{problem}"
+        );
+    }
     // Nothing was counted.
-    let metrics =
-        gateway.client.get(format!("http://{}/metrics", gateway.admin)).send().await.unwrap().text().await.unwrap();
+    let metrics = gateway
+        .client
+        .get(format!("http://{}/metrics", gateway.process.admin))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(
         !metrics.lines().any(|line| line.starts_with("flaggate_flag_evaluations_total") && !line.ends_with(" 0")),
         "{metrics}"
@@ -325,7 +282,7 @@ async fn the_command_tells_people() {
     let gateway = Gateway::start().await;
     let explain = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_flaggate"))
-            .args(["explain", "--admin", &format!("http://{}", gateway.admin)])
+            .args(["explain", "--admin", &format!("http://{}", gateway.process.admin)])
             .args(arguments)
             .output()
             .unwrap();

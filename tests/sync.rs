@@ -17,9 +17,9 @@ use flaggate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
     snapshot::{Publisher, SnapshotCell},
     store::{
-        AuditEntry, Contents, EmbeddedStore, Expected, Follower, Gateway, Hint, Hints, Lease, MemoryStore,
-        RefusedBecause, SeenGateway, Store, StoreError, Stored, Subscription, SyncHandle, SyncOptions, SyncStatus,
-        Timing, Write, Written,
+        AuditEntry, Contents, EmbeddedStore, Entries, Expected, Follower, Gateway, Hint, Hints, Lease, MemoryStore,
+        Place, RefusedBecause, SeenGateway, Store, StoreError, Stored, Subscription, SyncHandle, SyncOptions,
+        SyncStatus, Timing, Write, Written,
     },
 };
 use jiff::Timestamp;
@@ -189,11 +189,8 @@ impl Store for Unreliable {
         let (ready, held) = (VecDeque::new(), Vec::new());
         Ok(Box::new(Spoiled { inner, feed: Arc::clone(&self.feed), ready, held }))
     }
-    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.inner().await?.audit(limit).await
-    }
-    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.inner().await?.history(document, limit).await
+    async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError> {
+        self.inner().await?.entries(wanted).await
     }
     async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {
         self.inner().await?.take_lease(holder, within).await

@@ -19,9 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("telemetry", &["model", "clock", "config"]),
     ("profiles", &["model", "clock", "config", "telemetry"]),
+    ("recent", &["config"]),
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
     ("tracking", &["model", "snapshot", "store", "clock"]),
-    ("gateway", &["model", "eval", "snapshot", "profiles", "clock", "config", "drain", "telemetry"]),
+    ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
     (
         "admin",
         &[
@@ -30,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "snapshot",
             "import",
             "profiles",
+            "recent",
             "store",
             "tracking",
             "clock",
@@ -46,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "eval",
             "snapshot",
             "profiles",
+            "recent",
             "store",
             "gateway",
             "admin",

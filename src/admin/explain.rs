@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware,
 };
 use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -14,6 +15,8 @@ use super::{
     Admin,
     body::Body,
     form::{Form, Kind},
+    openapi as schema,
+    problem::as_problems,
     refusal::{Issue, Refusal},
 };
 use crate::model::ImaginedRequest;
@@ -26,7 +29,7 @@ pub type Explain =
 const MOST_HEADERS: usize = 256;
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(explain))
+    OpenApiRouter::new().routes(routes!(explain)).layer(middleware::map_response(as_problems))
 }
 
 /// What would become of a request that is not sent.
@@ -53,9 +56,9 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
             "flags": [{ "key": "checkout-canary", "value": true, "variation": "true", "reason": "rollout", "detail": null, "prerequisites_met": true, "steps": [], "evaluated": true }],
             "forwarded": { "method": "GET", "host": "shop.example", "path": "/cart?step=2", "headers": { "x-user-id": "ann" } },
         })),
-        (status = 413, description = "The body is larger than 1 MiB.", body = Object),
-        (status = 422, description = "This is no request, or there is no such listener.", body = Object),
-        (status = 503, description = "There is no gateway in this process.", body = Object),
+        (status = 413, description = "The body is larger than 1 MiB.", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "This is no request, or there is no such listener.", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "There is no gateway in this process.", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
 async fn explain(State(admin): State<Admin>, body: Body) -> Result<Json<Value>, Refusal> {

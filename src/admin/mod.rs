@@ -29,18 +29,18 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     extract::DefaultBodyLimit,
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
 };
 use prometheus::Registry;
-use serde_json::json;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use self::{access::Rules, refusal::Refusal};
+use self::{access::Rules, problem::Problem, refusal::Refusal};
 use crate::{
     drain::Drain,
     profiles::Profiles,
+    recent::Recent,
     snapshot::SnapshotCell,
     store::{ProfileStore, Store, SyncHandle},
     tracking::Moves,
@@ -72,6 +72,8 @@ pub struct Admin {
     pub sync: SyncHandle,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// Who was here lately, if it is remembered.
+    pub recent: Recent,
     /// Where users' profiles are written.
     pub profile_store: Arc<dyn ProfileStore>,
     /// What `/metrics` shows.
@@ -146,7 +148,5 @@ pub fn router(admin: Admin) -> Router {
 struct Told(String);
 
 fn problem(status: StatusCode, detail: &str) -> Response {
-    let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail });
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Extension(Told(detail.to_owned())), body.to_string()).into_response()
+    (Extension(Told(detail.to_owned())), Problem::new(status, detail)).into_response()
 }

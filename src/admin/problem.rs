@@ -4,7 +4,18 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::refusal::status_of;
+use crate::{model::Fault, store::StoreError};
+
+/// Why something is not done, or not to its end.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    more: Map<String, Value>,
+}
 
 /// What a refusal says, kept with its response, so that it can be said in another shape.
 #[derive(Clone, Debug)]
@@ -18,21 +29,63 @@ pub(super) struct Told {
 pub(super) async fn as_problems(mut response: Response) -> Response {
     let Some(Told { status, detail }) = response.extensions_mut().remove() else { return response };
     let errors = detail.as_array().map(|issues| issues.iter().map(error).collect::<Vec<_>>());
-    let sentence = if errors.is_some() { "the input is wrong" } else { detail.as_str().unwrap_or_default() };
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": sentence,
-    });
-    if let Some(errors) = errors {
-        body["errors"] = errors.into();
+    let mut problem = match errors {
+        Some(errors) => Problem::new(status, "the input is wrong").with("errors", errors),
+        None => Problem::new(status, detail.as_str().unwrap_or_default()),
     }
-    let mut problem = (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+    .into_response();
     if let Some(tag) = response.headers_mut().remove(header::ETAG) {
         problem.headers_mut().insert(header::ETAG, tag);
     }
     problem
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), more: Map::new() }
+    }
+
+    /// 422: what was sent is wrong in each of these places.
+    pub(super) fn invalid(faults: impl IntoIterator<Item = (String, String)>) -> Self {
+        let errors: Vec<Value> =
+            faults.into_iter().map(|(pointer, message)| json!({ "pointer": pointer, "message": message })).collect();
+        let detail = match errors.len() {
+            1 => "one thing is wrong; nothing was written".to_owned(),
+            many => format!("{many} things are wrong; nothing was written"),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("errors", errors)
+    }
+
+    pub(super) fn of_faults(faults: Vec<Fault>) -> Self {
+        Self::invalid(faults.into_iter().map(|fault| (fault.pointer, fault.message)))
+    }
+
+    /// The same, with another member.
+    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        log::error!("admin: {error}");
+        Self::new(status_of(&error), error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, detail, more } = self;
+        let mut body = Map::from_iter([
+            ("type".to_owned(), "about:blank".into()),
+            ("title".to_owned(), status.canonical_reason().into()),
+            ("status".to_owned(), status.as_u16().into()),
+            ("detail".to_owned(), detail.into()),
+        ]);
+        body.extend(more);
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], Value::Object(body).to_string()).into_response()
+    }
 }
 
 /// `{pointer, message}` for a place in the body, `{parameter, message}` for one of the query or the path.

@@ -9,6 +9,7 @@ use super::{
     checked::*,
     error::{At, Problem},
     read::Table,
+    recent::Recent,
 };
 
 /// Checks a configuration; what comes out is only good when no problem was noted.
@@ -20,6 +21,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         store: checker.store(root),
         context: checker.context(root),
         profiles: profiles(root),
+        recent: Recent::check(root),
         inject: checker.inject(root),
         upstreams: checker.upstreams(root),
         routes: checker.routes(root),

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::Redis;
+use super::{Recent, Redis};
 use crate::model::Role;
 
 /// The whole configuration.
@@ -22,6 +22,8 @@ pub struct Config {
     pub context: ContextConfig,
     /// What is stored of users, and how it is looked up.
     pub profiles: Profiles,
+    /// What is remembered of who was here lately.
+    pub recent: Recent,
     /// Which headers tell the upstream.
     pub inject: Inject,
     /// Pools of endpoints. Routes name them by their position here.

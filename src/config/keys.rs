@@ -54,6 +54,7 @@ pub(super) static ROOT: Section = Section {
         key("store", Kind::Table(&STORE), "", "where documents live"),
         key("context", Kind::Table(&CONTEXT), "", "who is asking: the user id and attributes"),
         key("profiles", Kind::Table(&PROFILES), "", "what is stored of users, looked up when a flag asks for it"),
+        key("recent", Kind::Table(&RECENT), "", "who was here lately, for previews of changes"),
         key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
         key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
@@ -186,6 +187,15 @@ static PROFILES: Section = Section {
             "\"30s\"",
             "how long a profile is kept; a change made through flaggate ends it at once",
         ),
+    ],
+    later: &[],
+};
+
+static RECENT: Section = Section {
+    keys: &[
+        key("contexts", Kind::Integer(0, 100_000), "10000", "users whose newest context is remembered; 0: none is"),
+        key("bytes", Kind::Size, "\"8MiB\"", "the memory that they may take"),
+        key("per_second", Kind::Integer(1, 1_000_000), "1000", "requests that are noted in one second at most"),
     ],
     later: &[],
 };

@@ -116,6 +116,11 @@ impl CompiledFlag {
         self.switch = Switch::Off(Some(detail));
     }
 
+    /// Whether the flag is off because it stands on a cycle.
+    pub(crate) fn stands_on_a_cycle(&self) -> bool {
+        self.switch == Switch::Off(Some(Detail::Cycle))
+    }
+
     /// The keys of the prerequisites.
     pub(crate) fn prerequisite_keys(&self) -> impl Iterator<Item = &str> {
         self.prerequisites.iter().map(|prerequisite| &*prerequisite.key).filter(|key| !key.is_empty())

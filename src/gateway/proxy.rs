@@ -36,6 +36,7 @@ use crate::{
     clock,
     config::{Config, Listener, UpstreamIndex},
     drain::Drain,
+    recent::Recent,
     snapshot::SnapshotCell,
     telemetry::{AccessLog, RequestMetrics},
 };
@@ -57,18 +58,20 @@ pub struct Gateway {
     pub(super) metrics: RequestMetrics,
     pub(super) access_log: AccessLog,
     drain: Drain,
+    recent: Recent,
 }
 
 impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
     pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, access_log, drain, profiles, upstreams } = parts;
+        let Parts { config, cell, metrics, access_log, drain, profiles, recent, upstreams } = parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             metrics: metrics.for_config(config),
             drain: drain.clone(),
+            recent: recent.clone(),
             config: Arc::clone(config),
             cell: cell.clone(),
             upstreams: Arc::clone(upstreams),
@@ -111,8 +114,9 @@ impl ProxyHttp for Gateway {
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         match self.requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
+                let header = session.req_header();
                 let prepared =
-                    self.requests.prepare(&taken, session.req_header(), exchange, &self.upstreams, &mut Counting).await;
+                    self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut Counting(&self.recent)).await;
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -319,16 +323,20 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// Counts what was evaluated for a request that is really there.
-struct Counting;
+/// Counts what was evaluated for a request that is really there, and remembers its context.
+struct Counting<'g>(&'g Recent);
 
-impl Witness for Counting {
+impl Witness for Counting<'_> {
     fn begin(&mut self) {}
 
     fn tried(&mut self, _tried: &Tried<'_>) {}
 
     fn decided(&mut self, seen: &Seen<'_>) {
         seen.flags.count();
+        // Who was just given an id may never come back with it.
+        if !seen.is_drawn {
+            self.0.note(seen.context.user_id, seen.context.now, || seen.said.all());
+        }
     }
 }
 

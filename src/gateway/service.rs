@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     drain::Drain,
     profiles::Profiles,
+    recent::Recent,
     snapshot::SnapshotCell,
     telemetry::{AccessLog, Metrics},
 };
@@ -40,6 +41,8 @@ pub struct Parts {
     pub drain: Drain,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// Who was here lately.
+    pub recent: Recent,
     /// The pools of endpoints, and their health.
     pub upstreams: Arc<Upstreams>,
 }

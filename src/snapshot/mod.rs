@@ -7,6 +7,7 @@ mod effective;
 mod graph;
 mod listing;
 mod population;
+mod propose;
 #[cfg(test)]
 mod segment_tests;
 mod segments;
@@ -31,6 +32,7 @@ use segments::Segments;
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
 pub use population::{Estimate, Overlap};
+pub use propose::Proposal;
 pub use stale::{Stale, StaleFlag, StaleReason};
 pub use usage::Usage;
 pub use world::World;

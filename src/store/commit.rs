@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::model::{DocumentKey, WorldRevision};
 
-use super::{Action, AuditEntry, Expected, Found, Hint, StoreError, Write};
+use super::{Action, AuditEntry, Expected, Found, Hint, Place, StoreError, Write};
 
 /// How many audit entries a store keeps.
 pub(super) const AUDIT_ENTRIES: u64 = 10_000;
@@ -62,6 +62,16 @@ pub(super) fn audit_entry(write: Write, passed: Passed, world: WorldRevision, be
 pub(super) fn audit_size(entry: &AuditEntry) -> u64 {
     let length = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() as u64);
     length(&entry.before) + length(&entry.after)
+}
+
+/// The place of an audit entry, where entries are found by the number of their revision.
+pub(super) fn place_of(entry: &AuditEntry) -> Place {
+    entry.revision.to_string()
+}
+
+/// The number of the revision in a place.
+pub(super) fn number_at(place: &str) -> Option<u64> {
+    place.rsplit_once(':')?.1.parse().ok()
 }
 
 /// The hint for an audit entry.

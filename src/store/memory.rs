@@ -16,8 +16,11 @@ use crate::{
 };
 
 use super::{
-    AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
-    commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, reseed_hint, reseeding},
+    AuditEntry, Contents, Entries, Gateway, Hint, Hints, Lease, Place, SeenGateway, Store, StoreError, Stored, Write,
+    Written,
+    commit::{
+        AUDIT_BYTES, AUDIT_ENTRIES, audit_entry, audit_size, compare, hint, number_at, place_of, reseed_hint, reseeding,
+    },
     feed::Feed,
     lease::Leases,
     presence::Presence,
@@ -108,14 +111,28 @@ impl Store for MemoryStore {
         Ok(self.feed.subscribe())
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        Ok(self.state().audit.iter().rev().take(limit).cloned().collect())
-    }
-
-    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+    async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError> {
         let state = self.state();
-        let numbers = state.history.get(document).into_iter().flatten().rev().take(limit);
-        Ok(numbers.filter_map(|number| state.entry(*number).cloned()).collect())
+        let end = match wanted.behind {
+            None => u64::MAX,
+            Some(place) => match number_at(place).and_then(|number| state.entry(number)) {
+                Some(entry) if place_of(entry) == place => entry.revision.number,
+                Some(_) | None => return Ok(Vec::new()),
+            },
+        };
+        let placed = |entry: &AuditEntry| (place_of(entry), entry.clone());
+        Ok(match wanted.of {
+            None => {
+                let end = state.audit.partition_point(|entry| entry.revision.number < end);
+                state.audit.range(..end).rev().take(wanted.limit).map(placed).collect()
+            }
+            Some(document) => {
+                let Some(numbers) = state.history.get(document) else { return Ok(Vec::new()) };
+                let end = numbers.partition_point(|number| *number < end);
+                let numbers = numbers.range(..end).rev().take(wanted.limit);
+                numbers.filter_map(|number| state.entry(*number)).map(placed).collect()
+            }
+        })
     }
 
     async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {

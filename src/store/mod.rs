@@ -133,6 +133,20 @@ pub struct AuditEntry {
     pub after: Option<Arc<str>>,
 }
 
+/// Where an entry is in the audit log, for as long as that knows it. Each store has its own words for it.
+pub type Place = String;
+
+/// Which audit entries are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entries<'e> {
+    /// Only those of this document, be it gone or not.
+    pub of: Option<&'e DocumentKey>,
+    /// Only those that are older than the one at this place.
+    pub behind: Option<&'e str>,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -217,10 +231,17 @@ pub trait Store: Send + Sync {
     async fn write(&self, write: Write) -> Result<Written, StoreError>;
     /// Subscribes to hints. Once this returns, no later change goes without a hint or a lost subscription.
     async fn subscribe(&self) -> Result<Hints, StoreError>;
+    /// Audit entries, newest first, each with its place. What is behind a place costs no more than what is in front, and
+    /// behind a place that the audit log does not know, or no more, there is nothing.
+    async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError>;
     /// The newest audit entries, newest first.
-    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(without_places(self.entries(Entries { limit, ..Entries::default() }).await?))
+    }
     /// The newest audit entries of one document, newest first; also of one that is gone.
-    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(without_places(self.entries(Entries { of: Some(document), limit, ..Entries::default() }).await?))
+    }
     /// Takes the lease for this holder, or renews the one that it has, and says who holds it then: perhaps another.
     /// Who comes back after the end of its lease gets a new number.
     async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError>;
@@ -272,4 +293,8 @@ impl Opened {
         let store = Arc::new(store);
         Self { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store }
     }
+}
+
+fn without_places(entries: Vec<(Place, AuditEntry)>) -> Vec<AuditEntry> {
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }

@@ -145,6 +145,27 @@ async fn changes_are_audited_under_the_tokens_name() {
     assert_eq!(served.store.audit(1).await.unwrap()[0].actor, "editor");
 }
 
+#[tokio::test]
+async fn who_imports_may_not_delete_unless_an_admin() {
+    let served = serve_as(&tokens()).await;
+    let import = async |role: Role, mode: &str, flags: Value| {
+        let asked = request(&served, Method::POST, &format!("/import?mode={mode}")).bearer_auth(secret(role));
+        let answer = asked.json(&flags).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let [a, b] = ["a", "b"].map(|key| json!([{ "key": key, "name": key }]));
+    assert_eq!(import(Role::Editor, "merge", a).await.0, 200);
+    let before = served.store.audit(10).await.unwrap();
+    for dry_run in ["replace", "replace&dry_run=true"] {
+        let (status, problem) = import(Role::Editor, dry_run, b.clone()).await;
+        assert_eq!((status, &problem["status"]), (403, &json!(403)), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("needs the role admin"), "{problem}");
+    }
+    assert_eq!(served.store.audit(10).await.unwrap(), before, "nothing was written");
+    let (status, told) = import(Role::Admin, "replace", b).await;
+    assert_eq!((status, &told["counts"]["deleted"], &told["counts"]["created"]), (200, &json!(1), &json!(1)));
+}
+
 /// Logs in; gives the cookie and the number.
 async fn log_in(served: &Served, role: Role) -> (String, String) {
     let answer =

@@ -110,7 +110,8 @@ async fn errors_name_file_and_line() {
 async fn export_and_import_move_flags_from_one_store_to_another() {
     let (from, to) = (serve().await, serve().await);
     let flag = json!({"key": "a", "name": "A", "tags": ["x", "1.0", "no", "2026-01-01"], "description": "two\nlines: # \"x\"",
-        "flag_type": "json", "default_value": {"n": 1, "f": 1.5, "t": "007", "e": ""}});
+        "flag_type": "json", "default_value": {"n": 1, "f": 1.5, "t": "007", "e": ""},
+        "created_at": "2026-01-02T03:04:05.120000Z"});
     assert_eq!(from.post("/flags", flag).await.0, 200);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("flags.yaml");
@@ -125,6 +126,9 @@ async fn export_and_import_move_flags_from_one_store_to_another() {
         flag.as_object_mut().unwrap().remove("updated_at");
     }
     assert_eq!(one, other);
+    for (created_at, status) in [("2026-01-02T03:04:05.12Z", 200), ("2026-01-02T03:04:05.13Z", 422)] {
+        assert_eq!(to.patch("/flags/a", json!({ "created_at": created_at })).await.0, status, "{created_at}");
+    }
     let (code, out, _) = from.run(&["export"]).await;
     assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()["flags"][0]["key"].as_str()), (0, Some("a")));
     let (code, _, err) = to.run(&["import", file, "--format", "xml"]).await;

@@ -7,6 +7,7 @@ use flaggate::{
     config,
     drain::Drain,
     profiles::{Profiles, Source},
+    recent::Recent,
     snapshot::SnapshotCell,
     store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
     telemetry::Metrics,
@@ -34,6 +35,14 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
     Served { address: listen_as(store.clone(), config).await, store, client: client() }
 }
 
+/// A listener that looks profiles up here, and remembers who was here.
+pub(crate) async fn serve_with_profiles(source: Source) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_with(store.clone(), nobody, &config, Some(cached(source))).await;
+    Served { address, store, client: client() }
+}
+
 /// Serves what a store holds; gives where.
 pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     listen_as(store, &config::Admin::default()).await
@@ -42,30 +51,34 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
 /// A listener whose users are in this store.
 pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
     let store = Arc::new(MemoryStore::new());
-    let address = listen_with(store.clone(), profiles, &config::Admin::default()).await;
+    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None).await;
     Served { address, store, client: client() }
 }
 
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
-    listen_with(store, Arc::new(MemoryProfiles::new()), config).await
+    listen_with(store, Arc::new(MemoryProfiles::new()), config, None).await
 }
 
 /// Profiles are kept in memory for long, so that what is stale shows.
-fn cache(store: &Arc<dyn ProfileStore>, metrics: &Metrics) -> Profiles {
+fn cache(store: &Arc<dyn ProfileStore>) -> Profiles {
     let store = Arc::clone(store);
-    let source: Source = Box::new(move |user_id| {
+    cached(Box::new(move |user_id| {
         let (store, user_id) = (Arc::clone(&store), user_id.to_owned());
         Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
-    });
+    }))
+}
+
+fn cached(source: Source) -> Profiles {
     let minute = Duration::from_secs(60);
     let config = config::Profiles { enabled: true, budget: minute, cache_entries: 1000, cache_ttl: minute };
-    Profiles::new(source, &config, metrics.profiles())
+    Profiles::new(source, &config, Metrics::new().profiles())
 }
 
 async fn listen_with(
     store: Arc<dyn Store>,
     profile_store: Arc<dyn ProfileStore>,
     config: &config::Admin,
+    profiles: Option<Profiles>,
 ) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
@@ -84,8 +97,9 @@ async fn listen_with(
         store,
         cell,
         sync,
-        profiles: Some(cache(&profile_store, &metrics)),
+        profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
+        recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),
         drain,

@@ -15,5 +15,6 @@ mod profiles;
 mod races;
 mod segments;
 mod segments_cli;
+mod stored;
 mod transfer;
 mod wire;

@@ -7,6 +7,7 @@ use flaggate::{
     clock, config,
     drain::Drain,
     model::DocumentKey,
+    recent::Recent,
     snapshot::SnapshotCell,
     store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
@@ -38,6 +39,11 @@ pub(crate) struct Served {
 }
 
 pub(crate) async fn serve(limits: LiveLimits) -> Served {
+    serve_as(&config::Admin::default(), limits).await
+}
+
+/// A listener that asks for what the configuration says.
+pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Served {
     let store = Arc::new(MemoryStore::new());
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
@@ -48,11 +54,12 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
     assert!(sync.ready().await);
     let moves = Moves::register(metrics.registry()).unwrap();
     let admin = Admin {
-        access: Access::new(&config::Admin::default()).unwrap(),
+        access: Access::new(config).unwrap(),
         store: store.clone(),
         cell,
         sync: sync.clone(),
         profiles: None,
+        recent: Recent::off(),
         profile_store: Arc::new(MemoryProfiles::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
@@ -153,9 +160,18 @@ pub(crate) async fn shake_hands(
     address: SocketAddr,
     origin: Option<&str>,
 ) -> Result<Socket, Box<tungstenite::Error>> {
+    shake_hands_with(stream, address, origin.map(|origin| ("origin", origin))).await
+}
+
+/// The same with any header.
+pub(crate) async fn shake_hands_with(
+    stream: TcpStream,
+    address: SocketAddr,
+    header: Option<(&'static str, &str)>,
+) -> Result<Socket, Box<tungstenite::Error>> {
     let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
-    if let Some(origin) = origin {
-        request.headers_mut().insert("origin", HeaderValue::from_str(origin).unwrap());
+    if let Some((name, value)) = header {
+        request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
     }
     let (socket, _) = client_async(request, stream).await.map_err(Box::new)?;
     Ok(Socket(socket))

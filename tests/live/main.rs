@@ -3,6 +3,7 @@
 
 mod bounds;
 mod events;
+mod expiry;
 mod harness;
 mod measured;
 mod segments;

@@ -9,11 +9,15 @@ mod promises;
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 
+#[path = "../support/upstream.rs"]
+mod upstream;
+
 mod access;
 mod cluster;
 mod contract;
 mod following;
 mod gateways;
+mod imports;
 mod losses;
 mod measured;
 mod moves;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -16,10 +16,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task::JoinHandle,
     time::{sleep, timeout},
 };
+
+use crate::upstream::free;
+pub(crate) use crate::upstream::upstream;
 
 /// Nothing takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,35 +58,6 @@ pub(crate) struct Asked {
     pub(crate) failed: u64,
     /// Answers from another upstream than the one before.
     pub(crate) flipped: u64,
-}
-
-/// An upstream that answers everything with its name.
-pub(crate) async fn upstream(name: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, name));
-        }
-    });
-    address
-}
-
-async fn answer(mut stream: TcpStream, name: &str) {
-    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
-    let mut head = Vec::new();
-    loop {
-        match stream.read_buf(&mut head).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) if !head.ends_with(b"\r\n\r\n") => {}
-            Ok(_) => {
-                head.clear();
-                if stream.write_all(response.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 impl Gateway {
@@ -316,8 +290,4 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         }
     };
     timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("it did not come to pass that {what}"));
-}
-
-fn free() -> SocketAddr {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use flaggate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
-    store::{Action, Expected, Found, Gateway, Lease, Store, StoreError, Stored, Write, Written, seed_if_empty},
+    store::{
+        Action, Entries, Expected, Found, Gateway, Lease, Place, Store, StoreError, Stored, Write, Written,
+        seed_if_empty,
+    },
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -34,6 +37,7 @@ macro_rules! contract {
             is_reseeded_as_a_whole_or_not_at_all
             knows_its_gateways
             tells_a_documents_history
+            tells_the_audit_log_in_pages
             forgets_history_with_the_audit_log
             fences_who_lost_the_lease
         }
@@ -337,6 +341,37 @@ pub(crate) async fn tells_a_documents_history(store: Arc<dyn Store>) {
     assert_eq!(store.history(&DocumentKey::flag("never"), 10).await.unwrap(), []);
     let of_all = store.audit(10).await.unwrap();
     assert!(history.iter().all(|entry| of_all.contains(entry)), "{of_all:?}");
+}
+
+pub(crate) async fn tells_the_audit_log_in_pages(store: Arc<dyn Store>) {
+    let b = DocumentKey::flag("b");
+    for number in 0..40 {
+        put(&*store, ["a", "b", "c"][number % 3], &number.to_string()).await;
+    }
+    for of in [None, Some(&b)] {
+        let whole = match of {
+            None => store.audit(100).await.unwrap(),
+            Some(document) => store.history(document, 100).await.unwrap(),
+        };
+        let (mut paged, mut behind) = (Vec::new(), None::<Place>);
+        loop {
+            let page = store.entries(Entries { of, behind: behind.as_deref(), limit: 7 }).await.unwrap();
+            let Some((last, _)) = page.last() else { break };
+            behind = Some(last.clone());
+            paged.extend(page.into_iter().map(|(_, entry)| entry));
+            // What comes meanwhile moves nothing.
+            put(&*store, "b", "meanwhile").await;
+            assert!(paged.len() <= whole.len(), "{paged:?}");
+        }
+        assert_eq!(paged, whole);
+    }
+    for behind in ["", "x", "x:1", ":", "1-1", "0-0 0", "1-x", "99999999999999999999-1 1", "1 2", "\0", "+", "("] {
+        for of in [None, Some(&b)] {
+            let entries = store.entries(Entries { of, behind: Some(behind), limit: 5 }).await.unwrap();
+            assert_eq!(entries, [], "behind {behind:?}, which nobody told");
+        }
+    }
+    assert_eq!(store.entries(Entries::default()).await.unwrap(), []);
 }
 
 pub(crate) async fn forgets_history_with_the_audit_log(store: Arc<dyn Store>) {

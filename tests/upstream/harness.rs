@@ -14,6 +14,7 @@ use flaggate::{
     gateway::{self, Parts, upstream::Upstreams},
     model::{DocumentKey, WorldRevision},
     profiles::{Profiles, Source},
+    recent::Recent,
     snapshot::{Publisher, SnapshotCell, World},
     telemetry::{AccessLog, Metrics},
 };
@@ -278,6 +279,7 @@ impl Gateway {
         let (stop, told) = watch::channel(None);
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let parts = Parts {
+            recent: Recent::new(&config.recent),
             upstreams,
             config: Arc::new(config),
             cell,

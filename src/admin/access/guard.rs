@@ -10,7 +10,7 @@ use axum::{
 };
 use governor::clock::{Clock as _, DefaultClock};
 
-use super::{Access, Caller, Rules, Shown, rules::Rule, session, shown, ticket};
+use super::{Access, Caller, Rules, Shown, Term, rules::Rule, session, shown, ticket};
 use crate::{
     admin::{ofrep, problem, refusal::Refusal},
     model::Role,
@@ -88,13 +88,13 @@ fn unruled(path: &str, allowed: &[Method]) -> Response {
 /// Who calls, if they may what the route does.
 fn admit(access: &Access, rule: Rule, request: &Request) -> Result<Caller, Box<Response>> {
     let needed = match rule {
-        Rule::Public => return Ok(Caller { name: "anonymous".into(), role: Role::Client }),
-        Rule::Metrics if access.0.public_metrics => return Ok(Caller { name: "anonymous".into(), role: Role::Client }),
+        Rule::Public => return Ok(Caller::anonymous(Role::Client)),
+        Rule::Metrics if access.0.public_metrics => return Ok(Caller::anonymous(Role::Client)),
         Rule::Metrics => Role::Viewer,
         Rule::Role(role) => role,
     };
     if access.is_open() {
-        return Ok(Caller { name: "anonymous".into(), role: Role::Admin });
+        return Ok(Caller::anonymous(Role::Admin));
     }
     let (token, how) = match ticket::of(request).filter(|_| shown(request.headers()).is_none()) {
         Some(ticket) => (access.ticketed(&ticket), Shown::Token),
@@ -112,7 +112,11 @@ fn admit(access: &Access, rule: Rule, request: &Request) -> Result<Caller, Box<R
     if let Some(wait) = token.limiter.as_ref().and_then(|limiter| limiter.check().err()) {
         return Err(Box::new(too_many(wait.wait_time_from(DefaultClock::default().now()).as_secs() + 1)));
     }
-    Ok(token.caller.clone())
+    let mut caller = token.caller.clone();
+    if how == Shown::Session {
+        caller.term = Term::of(token.expires_at, session::of(request.headers()).and_then(session::end));
+    }
+    Ok(caller)
 }
 
 fn unknown() -> Response {

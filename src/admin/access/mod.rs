@@ -7,6 +7,7 @@ mod cors;
 mod guard;
 mod rules;
 mod session;
+mod term;
 mod ticket;
 
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ use crate::{clock, config, model::Role};
 pub(super) use cors::cors;
 pub(super) use guard::{guard, log_panic, panicked};
 pub(super) use rules::{Rules, SCHEME};
+pub(super) use term::Term;
 pub(super) use ticket::PARAMETER as TICKET;
 
 /// The length of the key that sessions are signed with, in bytes.
@@ -60,6 +62,8 @@ pub(super) struct Caller {
     pub(super) name: Arc<str>,
     /// What it may.
     pub(super) role: Role,
+    /// Until when: the token ends, and so may the session.
+    pub(super) term: Term,
 }
 
 /// How a caller showed who it is.
@@ -91,7 +95,11 @@ impl Access {
         }
         let quota = config.requests_per_second.map(Quota::per_second);
         let tokens = config.tokens.iter().map(|token| Token {
-            caller: Caller { name: token.name.as_str().into(), role: token.role },
+            caller: Caller {
+                name: token.name.as_str().into(),
+                role: token.role,
+                term: Term::of(token.expires_at, None),
+            },
             sha256: token.sha256,
             expires_at: token.expires_at,
             limiter: quota.map(RateLimiter::direct),
@@ -143,6 +151,13 @@ fn hex(bytes: &[u8]) -> String {
 
 fn about(path: &Path, why: &str) -> io::Error {
     io::Error::other(format!("{}: {why}", path.display()))
+}
+
+impl Caller {
+    /// Somebody without a token.
+    fn anonymous(role: Role) -> Self {
+        Self { name: "anonymous".into(), role, term: Term::ENDLESS }
+    }
 }
 
 impl Token {

@@ -37,13 +37,12 @@ impl Access {
     /// The token behind a session that holds.
     pub(super) fn session(&self, session: &str) -> Option<&Token> {
         let (payload, signature) = session.rsplit_once('.')?;
-        let ends = payload.split('.').next()?.parse::<i64>().ok()?;
-        let now = clock::now();
+        let (now, end) = (clock::now(), end(session)?);
         let signed = |token: &&Token| {
             let own = self.sign(token, "session", payload);
             bool::from(own.as_bytes().ct_eq(signature.as_bytes()))
         };
-        self.0.tokens.iter().find(signed).filter(|token| token.holds(now) && now.as_second() < ends)
+        self.0.tokens.iter().find(signed).filter(|token| token.holds(now) && now < end)
     }
 
     /// A session from now on, and until when in seconds since 1970.
@@ -68,6 +67,11 @@ impl Access {
         mac.update(format!("{purpose} {text}").as_bytes());
         hex(&mac.finalize().into_bytes())
     }
+}
+
+/// When a session ends, as it says itself: whether that is true its signature tells.
+pub(super) fn end(session: &str) -> Option<Timestamp> {
+    Timestamp::from_second(session.split('.').next()?.parse().ok()?).ok()
 }
 
 /// The session of a request's cookies.

@@ -53,7 +53,7 @@ pub(in crate::admin) fn formed<D: Document>(body: Map<String, Value>, now: Times
 
 /// `stored` with the changes of a body: null resets a field to its default. Faults that the document has already do not
 /// stand in the way of a change elsewhere. `None`: nothing changes.
-pub(super) fn patched<D: Document>(
+pub(in crate::admin) fn patched<D: Document>(
     stored: &D,
     body: Map<String, Value>,
     snapshot: &Snapshot,
@@ -63,8 +63,10 @@ pub(super) fn patched<D: Document>(
     let mut form = Form::new(body);
     for (name, kind) in [(D::NAMED_BY, Kind::Text), ("created_at", Kind::Time)] {
         let given = form.nullable(name, kind);
-        let mut known = Form::new(stored.fields().clone());
-        if given.is_some() && given != known.nullable(name, kind) {
+        let known = Form::new(stored.fields().clone()).nullable(name, kind);
+        let instant = |value: &Option<Value>| value.as_ref().and_then(Value::as_str)?.parse::<Timestamp>().ok();
+        let is_same = given == known || (kind == Kind::Time && instant(&given) == instant(&known));
+        if given.is_some() && !is_same {
             let message = format!("a {}'s {} and time of creation never change", D::WORD, D::NAMED_BY);
             form.refuse(Issue::of_body(message, "value_error").at(name));
         }
@@ -95,7 +97,7 @@ pub(super) fn patched<D: Document>(
 
 /// The document that a body puts in the place of another, or of none: what it does not name is unset. What names it,
 /// who created it when, and what the service works out stay as they are. `None`: nothing changes.
-pub(super) fn replaced<D: Document>(
+pub(in crate::admin) fn replaced<D: Document>(
     key: &str,
     stored: Option<&D>,
     mut body: Map<String, Value>,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(super) use change::{Ask, Key};
-pub(super) use formed::formed;
+pub(super) use formed::{formed, patched, replaced};
 pub(super) use verbs::Creation;
 
 /// How long a write waits until this gateway serves it.
@@ -120,7 +120,7 @@ impl Admin {
 }
 
 /// What is stored, as a document.
-fn document_of<D: Document>(stored: Option<&Stored>) -> Result<D, Refusal> {
+pub(super) fn document_of<D: Document>(stored: Option<&Stored>) -> Result<D, Refusal> {
     let stored = stored.ok_or_else(|| Refusal::not_found(D::NOT_FOUND))?;
     D::parse(&stored.text).map_err(|fault| {
         Refusal::conflict(format!(

@@ -57,7 +57,7 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
         let answers: Map<String, Value> = wanted.iter().map(|key| ((*key).to_owned(), answer(key))).collect();
         (answers, evaluated)
     };
-    let (answers, evaluated) = asked.answered(admin.profiles.as_ref(), answers).await.0;
+    let (answers, evaluated) = asked.answered(&admin, answers).await.0;
     if counts {
         evaluated.iter().for_each(Evaluation::count);
     }

@@ -11,9 +11,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/flags", tag = "flags", security(("token" = ["editor"])),
     params(
-        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
-        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
-        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
+        schema::Writing,
     ),
     request_body(content = schema::NewFlag, example = json!({ "key": "new-checkout", "name": "New checkout", "rollout_enabled": true, "rollout_percentage": 10 })),
     responses(

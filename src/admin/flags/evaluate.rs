@@ -17,7 +17,7 @@ use crate::{
     clock,
     eval::Evaluation,
     model::{Context, WithProfile},
-    profiles::{Found, Profiles},
+    profiles::Found,
 };
 
 /// Whom a flag is evaluated for.
@@ -62,7 +62,7 @@ pub(super) async fn evaluate(
         });
         Some((answer, evaluation))
     };
-    let (answer, detail) = asked.answered(admin.profiles.as_ref(), answer).await;
+    let (answer, detail) = asked.answered(&admin, answer).await;
     let (mut answer, evaluation) = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
     evaluation.count();
     if let Some(detail) = detail {
@@ -103,19 +103,22 @@ impl Asked {
     }
 
     /// Evaluates with what is said, and once more with what is stored of the user if something lacked. A detail says
-    /// that the profile could not be had.
+    /// that the profile could not be had. Who was asked for is remembered.
     pub(in crate::admin) async fn answered<T>(
         &self,
-        profiles: Option<&Profiles>,
+        admin: &Admin,
         evaluate: impl Fn(Context<'_>) -> T,
     ) -> (T, Option<&'static str>) {
+        let now = clock::now();
+        admin.recent.note(&self.user_id, now, || &self.attributes);
         let evaluated = |profile| {
             let attributes = WithProfile::new(&self.attributes, profile);
-            let answer = evaluate(Context { user_id: &self.user_id, attributes: &attributes, now: clock::now() });
+            let answer = evaluate(Context { user_id: &self.user_id, attributes: &attributes, now });
             (answer, attributes.lacked())
         };
         let (answer, lacked) = evaluated(None);
-        let Some(profiles) = profiles.filter(|_| lacked && !self.user_id.is_empty()) else { return (answer, None) };
+        let profiles = admin.profiles.as_ref().filter(|_| lacked && !self.user_id.is_empty());
+        let Some(profiles) = profiles else { return (answer, None) };
         match profiles.get(&self.user_id).await {
             Found::Profile(None) => (answer, None),
             Found::Profile(Some(profile)) => (evaluated(Some(&profile)).0, None),

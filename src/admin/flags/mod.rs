@@ -7,6 +7,7 @@ pub(super) mod evaluate;
 mod get;
 mod list;
 mod patch;
+mod preview;
 mod put;
 mod rollback;
 mod stale;
@@ -40,7 +41,10 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 
 /// What answers errors as problems.
 fn newer() -> OpenApiRouter<Admin> {
-    OpenApiRouter::new().routes(routes!(rollback::rollback)).layer(middleware::map_response(as_problems))
+    OpenApiRouter::new()
+        .routes(routes!(rollback::rollback))
+        .routes(routes!(preview::preview))
+        .layer(middleware::map_response(as_problems))
 }
 
 async fn without_slash(request: axum::extract::Request) -> Redirect {

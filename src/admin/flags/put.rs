@@ -13,20 +13,16 @@ use crate::{
     put, path = "/flags/{key}", tag = "flags", security(("token" = ["editor"])),
     params(
         ("key" = String, Path, description = "the flag's key"),
-        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
-        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
-        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
-        ("If-Match" = Option<String>, Header, description = "only if the flag still has one of these entity tags"),
+        schema::Writing,
+        schema::IfMatch,
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such flag"),
     ),
     request_body(content = schema::Flag, example = json!({ "name": "New checkout", "enabled": true })),
     responses(
         (status = 200, description = "replaced, or as it was", body = schema::Written),
         (status = 201, description = "created", body = schema::Written),
-        (status = 202, description = "written, and not yet served by all who were waited for", body = schema::Written),
-        (status = 400, description = "a condition or the path cannot be read", body = schema::Refusal),
+        schema::Changing,
         (status = 409, description = "others change it all the time", body = schema::Refusal),
-        (status = 412, description = "it is not as the conditions expect; `ETag` tells how it is", body = schema::Refusal),
         (status = 413, description = "larger than 1 MiB", body = schema::Refusal),
         (status = 422, description = "the document is wrong, in each of these places", body = schema::Refusal),
     )

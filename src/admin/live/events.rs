@@ -23,6 +23,7 @@ use super::{
 };
 use crate::admin::{
     Admin,
+    access::{Caller, Term},
     refusal::{Issue, Refusal},
 };
 
@@ -40,7 +41,7 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 /// The first event is a `snapshot` (in several parts if it is long), then there is a `flag_update` or `segment_update` for
 /// each change; the data are those of `/ws` after a subscription. The `id` is the revision. Who comes back with `Last-Event-ID` goes on from
 /// there, as long as the changes since then are remembered (the last 256), and else gets a snapshot. The stream ends when
-/// the reader is too far behind, and when the gateway stops.
+/// the reader is too far behind, when its token or session ends, and when the gateway stops.
 #[utoipa::path(
     get,
     path = "/events",
@@ -60,6 +61,7 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 )]
 pub(super) async fn events(
     State(admin): State<Admin>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -69,7 +71,7 @@ pub(super) async fn events(
         Err(refusal) => return Ok(*refusal),
     };
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| revision_of(id.to_str().ok()?));
-    let reader = Reader::new(admin.live, kinds, keys, seen.as_ref(), place);
+    let reader = Reader::new(admin.live, kinds, keys, seen.as_ref(), (place, caller.term));
     let body = Body::from_stream(stream::unfold(reader, async |mut reader| {
         let bytes = reader.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), reader))
@@ -120,6 +122,7 @@ struct Reader {
     ready: VecDeque<Bytes>,
     head: watch::Receiver<Kept>,
     draining: watch::Receiver<bool>,
+    term: Term,
     _place: OwnedSemaphorePermit,
 }
 
@@ -129,7 +132,7 @@ impl Reader {
         kinds: Vec<Kind>,
         keys: Keys,
         seen: Option<&crate::model::WorldRevision>,
-        place: OwnedSemaphorePermit,
+        (place, term): (OwnedSemaphorePermit, Term),
     ) -> Self {
         let shared = &live.0;
         let goes_on = seen.and_then(|seen| shared.hub.after(seen));
@@ -143,12 +146,15 @@ impl Reader {
             }
         }
         let (head, draining) = (shared.hub.watch(), shared.drain.draining());
-        Self { client, ready, head, draining, live, _place: place }
+        Self { client, ready, head, draining, live, term, _place: place }
     }
 
     /// The next bytes; `None`: it is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.term.is_over() {
+                return None;
+            }
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
             }
@@ -173,6 +179,7 @@ impl Reader {
                 Found::Nothing => {
                     tokio::select! {
                         () = stopping(&mut self.draining) => return None,
+                        () = self.term.over() => return None,
                         _ = self.head.changed() => {}
                         () = sleep(self.live.0.limits.ping_every / 2) => return Some(COMMENT),
                     }

@@ -19,7 +19,11 @@ use super::{
     message::{Keys, Kind, Wish, unsubscribed},
     stopping,
 };
-use crate::admin::{Admin, refusal::Refusal};
+use crate::admin::{
+    Admin,
+    access::{Caller, Term},
+    refusal::Refusal,
+};
 
 /// The largest message that a client may send.
 const LARGEST_MESSAGE: usize = 64 << 10;
@@ -30,13 +34,18 @@ const READ_BUFFER: usize = 4 << 10;
 /// What is kept of what a client does not read: one message is sent at a time, and the largest is a part of a snapshot.
 const WRITE_BUFFER: usize = 256 << 10;
 
+/// The code that says to whom the connection was opened that this is over. Codes from 4000 on are each application's own;
+/// this one is like the status 401.
+const EXPIRED: u16 = 4401;
+
 /// Changes of flags and segments as they are applied here.
 ///
 /// Who says nothing gets `{"type": "flag_update", "flag_key", "action", "timestamp"}` for each change of a flag. Who sends
 /// `{"subscribe": ["flags"], "keys": ["a", "b"]}` gets a snapshot first (`{"type": "snapshot", "kind", "revision", "part",
 /// "parts", "flags"}`), and the `revision` with each change after it; the kind `segments` has `segment_update` with a
 /// `segment_id`. `{"unsubscribe": ["flags"]}` ends that. A client that
-/// is more than 256 changes behind is sent away with 1013, and all are with 1001 when the gateway stops.
+/// is more than 256 changes behind is sent away with 1013, one whose token or session ends with 4401, and all are with 1001
+/// when the gateway stops.
 #[utoipa::path(
     get,
     path = "/ws",
@@ -53,6 +62,7 @@ const WRITE_BUFFER: usize = 256 << 10;
 )]
 pub(super) async fn ws(
     State(admin): State<Admin>,
+    caller: Caller,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -75,7 +85,8 @@ pub(super) async fn ws(
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER)
         .on_upgrade(async move |socket| {
-            let mut connection = Connection { client: Client::plain(&admin.live.0.hub), socket, live: admin.live };
+            let (client, term) = (Client::plain(&admin.live.0.hub), caller.term);
+            let mut connection = Connection { client, socket, live: admin.live, term };
             let why = connection.attend().await;
             connection.close(why).await;
             drop(place);
@@ -92,18 +103,21 @@ enum End {
     TooSlow,
     NoSign,
     TooLarge,
+    /// The token or the session of who opened it is over.
+    Expired,
 }
 
 struct Connection {
     socket: WebSocket,
     live: Live,
     client: Client,
+    term: Term,
 }
 
 impl Connection {
     async fn attend(&mut self) -> End {
         // A clone of its own, as the connection changes.
-        let live = self.live.clone();
+        let (live, term) = (self.live.clone(), self.term);
         let (mut head, mut draining) = (live.0.hub.watch(), live.0.drain.draining());
         let every = live.0.limits.ping_every;
         let mut ping = interval_at(Instant::now() + every, every);
@@ -116,6 +130,7 @@ impl Connection {
             }
             tokio::select! {
                 () = stopping(&mut draining) => return End::Stopping,
+                () = term.over() => return End::Expired,
                 _ = head.changed() => {}
                 message = self.socket.recv() => {
                     let message = match message {
@@ -144,6 +159,10 @@ impl Connection {
     /// Sends what there is, one message after the other.
     async fn catch_up(&mut self) -> Result<(), End> {
         loop {
+            // Who always has something to read never comes to a pause.
+            if self.term.is_over() {
+                return Err(End::Expired);
+            }
             match self.client.take(&self.live.0.hub) {
                 Found::Nothing => return Ok(()),
                 Found::TooFar => return Err(End::TooFarBehind),
@@ -199,7 +218,7 @@ impl Connection {
 
     /// Sends one message, and gives up when that takes too long or too much piles up meanwhile.
     async fn send(&mut self, message: Message) -> Result<(), End> {
-        let Self { socket, live, client } = self;
+        let Self { socket, live, client, term: _ } = self;
         tokio::select! {
             sent = timeout(live.0.limits.send_within, socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
@@ -219,6 +238,7 @@ impl Connection {
             End::TooSlow => (close_code::AGAIN, "nothing is read"),
             End::NoSign => (close_code::POLICY, "no pong"),
             End::TooLarge => (close_code::SIZE, "a message is at most 64 KiB long"),
+            End::Expired => (EXPIRED, "the token or the session has ended; connect again with one that holds"),
         };
         let goodbye = async {
             let frame = CloseFrame { code, reason: reason.into() };

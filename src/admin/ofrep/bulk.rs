@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{
     answer::{self, Item},
     etag, events,
-    failure::Failure,
+    failure::{Failure, Refused, Unanswered},
     request,
 };
 use crate::{
@@ -102,14 +102,8 @@ struct SetMetadata {
         (status = 304, description = "Nothing changed; no body", headers(("ETag" = String, description = "Stands for the answer that the client has"))),
         (status = 400, description = "PARSE_ERROR: the body cannot be read. INVALID_CONTEXT: the context is not one.", body = Failure,
             example = json!({ "errorCode": "INVALID_CONTEXT", "errorDetails": "the context is not an object" })),
-        (status = 401, description = "There is no valid token", body = Failure),
-        (status = 403, description = "The token has not the right, or the request comes from elsewhere", body = Failure),
-        (status = 413, description = "The body is larger than 1 MiB", body = Failure),
-        (status = 429, description = "Too many requests", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until another request is answered"))),
-        (status = 500, description = "An unexpected error", body = Failure),
-        (status = 503, description = "There are no flags yet: the store has not answered", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until it is worth another try"))),
+        Refused,
+        Unanswered,
     )
 )]
 pub(super) async fn evaluate(
@@ -127,7 +121,7 @@ pub(super) async fn evaluate(
     let revision = snapshot.revision().ok_or_else(Failure::no_snapshot)?;
     let indices: Vec<FlagIndex> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
     let evaluate = |context: Context<'_>| answer::all(&snapshot, &indices, context);
-    let (flags, flaggate_detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
+    let (flags, flaggate_detail) = asked.answered(&admin, evaluate).await;
     let bulk = Bulk {
         flags,
         event_streams: [EventStream {

@@ -18,9 +18,12 @@ use tokio::{sync::watch, time::sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::Refused;
 use crate::{
-    admin::{Admin, access::TICKET},
+    admin::{
+        Admin,
+        access::{Caller, TICKET, Term},
+    },
     clock,
     model::WorldRevision,
     store::SyncHandle,
@@ -65,7 +68,7 @@ struct Refetch {
 ///
 /// Server-sent events, as `eventStreams` of a bulk evaluation announces them. Each says that the client is to evaluate
 /// anew; changes within 100 ms are one event. `id` is the revision: who connects again with it as `Last-Event-ID` hears at
-/// once of what was missed.
+/// once of what was missed. The stream ends with the token or session that opened it.
 #[utoipa::path(
     get,
     path = PATH,
@@ -79,13 +82,10 @@ struct Refetch {
     responses(
         (status = 200, description = "Events named `message`, with this as data", body = Refetch, content_type = "text/event-stream",
             example = json!({ "type": "refetchEvaluation", "etag": "4b1c2d7e-9f7e-4a57-8d8a-0a3c6f6f2f11:42", "lastModified": 1_771_622_898 })),
-        (status = 401, description = "There is no valid token", body = Failure),
-        (status = 403, description = "The token has not the right, or the request comes from elsewhere", body = Failure),
-        (status = 429, description = "Too many requests", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until another request is answered"))),
+        Refused,
     )
 )]
-pub(super) async fn events(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+pub(super) async fn events(State(admin): State<Admin>, caller: Caller, headers: HeaderMap) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let feed = Feed {
         applied: admin.sync.subscribe(),
@@ -93,6 +93,7 @@ pub(super) async fn events(State(admin): State<Admin>, headers: HeaderMap) -> Re
         sync: admin.sync,
         last,
         next: Next::First,
+        term: caller.term,
     };
     let events = Sse::new(told(feed)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Proxies that collect answers would keep the events back.
@@ -108,6 +109,7 @@ struct Feed {
     /// The id of the last event.
     last: Option<String>,
     next: Next,
+    term: Term,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,16 +128,17 @@ fn told(feed: Feed) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 impl Feed {
-    /// The next event; `None`: the gateway stops, or nothing will change any more.
+    /// The next event; `None`: the gateway stops, nothing will change any more, or the token or session is over.
     async fn event(&mut self) -> Option<Event> {
         if self.next == Next::First {
             self.next = Next::AfterPause;
             return Some(self.greeting());
         }
-        let mut closed = self.closed.clone();
+        let (mut closed, term) = (self.closed.clone(), self.term);
         tokio::select! {
             biased;
             _ = closed.wait_for(|closed| *closed) => None,
+            () = term.over() => None,
             event = self.change() => event,
         }
     }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::admin::access;
 
@@ -45,6 +45,36 @@ pub(super) struct Failure {
     status: StatusCode,
     #[serde(skip)]
     retry_after: Option<Duration>,
+}
+
+/// How the guard refuses every operation of the protocol, for their annotations.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the guard answers so; here it is told")]
+pub(super) enum Refused {
+    /// There is no valid token
+    #[response(status = 401)]
+    Unknown(Failure),
+    /// The token has not the right, or the request comes from elsewhere
+    #[response(status = 403)]
+    Forbidden(Failure),
+    /// Too many requests
+    #[response(status = 429, headers(("Retry-After" = u64, description = "Seconds until another request is answered")))]
+    TooMany(Failure),
+}
+
+/// How evaluations can fail, one as all together, for their annotations.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the handlers answer so; here it is told")]
+pub(super) enum Unanswered {
+    /// The body is larger than 1 MiB
+    #[response(status = 413)]
+    TooLarge(Failure),
+    /// An unexpected error
+    #[response(status = 500)]
+    Unexpected(Failure),
+    /// There are no flags yet: the store has not answered
+    #[response(status = 503, headers(("Retry-After" = u64, description = "Seconds until it is worth another try")))]
+    NoFlags(Failure),
 }
 
 impl Failure {

@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     answer::{self, Success},
-    failure::Failure,
+    failure::{Failure, Refused, Unanswered},
     key, request,
 };
 use crate::{admin::Admin, model::Context};
@@ -36,16 +36,10 @@ use crate::{admin::Admin, model::Context};
             example = json!({ "key": "new-checkout", "value": true, "reason": "SPLIT", "variant": "true", "metadata": { "flaggate_reason": "rollout" } })),
         (status = 400, description = "PARSE_ERROR: the body, or the flag's document, cannot be read. INVALID_CONTEXT: the context is not one. TARGETING_KEY_MISSING: the flag draws users by their id.", body = Failure,
             example = json!({ "key": "new-checkout", "errorCode": "TARGETING_KEY_MISSING", "errorDetails": "the flag tells users apart by their id, and the context has no targetingKey" })),
-        (status = 401, description = "There is no valid token", body = Failure),
-        (status = 403, description = "The token has not the right, or the request comes from elsewhere", body = Failure),
+        Refused,
         (status = 404, description = "FLAG_NOT_FOUND", body = Failure,
             example = json!({ "key": "gone", "errorCode": "FLAG_NOT_FOUND", "errorDetails": "there is no flag \"gone\"" })),
-        (status = 413, description = "The body is larger than 1 MiB", body = Failure),
-        (status = 429, description = "Too many requests", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until another request is answered"))),
-        (status = 500, description = "An unexpected error", body = Failure),
-        (status = 503, description = "There are no flags yet: the store has not answered", body = Failure,
-            headers(("Retry-After" = u64, description = "Seconds until it is worth another try"))),
+        Unanswered,
     )
 )]
 pub(super) async fn evaluate(
@@ -62,7 +56,7 @@ pub(super) async fn evaluate(
     }
     let flag = snapshot.flag(&key).ok_or_else(|| Failure::not_found(&key))?;
     let evaluate = |context: Context<'_>| answer::single(&snapshot, flag, context);
-    let (answer, detail) = asked.answered(admin.profiles.as_ref(), evaluate).await;
+    let (answer, detail) = asked.answered(&admin, evaluate).await;
     let success = answer.ok_or_else(|| Failure::not_found(&key))??;
     Ok(Json(success.qualified(detail)).into_response())
 }

@@ -1,6 +1,7 @@
 //! `/openapi.json`: what the annotations of the handlers say, with what they all have in common; and `/docs`, which shows
 //! it.
 
+mod parameters;
 mod viewer;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, access::SCHEME};
 
+pub(super) use parameters::{Changing, Entries, IfMatch, Writing};
 pub(super) use viewer::router as viewer;
 
 /// The schemas of bodies.

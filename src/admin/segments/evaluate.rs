@@ -76,7 +76,7 @@ impl Admin {
             }
             (members, details)
         };
-        let ((members, details), detail) = asked.answered(self.profiles.as_ref(), decide).await;
+        let ((members, details), detail) = asked.answered(self, decide).await;
         let mut answer = json!({ "user_id": asked.user_id(), "segments": members });
         if explain {
             answer["details"] = details.into();

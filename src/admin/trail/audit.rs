@@ -14,7 +14,7 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     model::DocumentKind,
-    store::{Action, AuditEntry},
+    store::{Action, AuditEntry, Entries, Place},
 };
 
 /// Which entries are asked for.
@@ -30,9 +30,7 @@ struct Wanted {
 #[utoipa::path(
     get, path = "/audit", tag = "history", security(("token" = ["admin"])),
     params(
-        ("limit" = Option<u64>, Query, description = "at most so many entries"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+        schema::Entries,
         ("kind" = Option<String>, Query, description = "only documents of this kind, like `flag`"),
         ("key" = Option<String>, Query, description = "only the document of this key"),
         ("actor" = Option<String>, Query, description = "only changes of this token"),
@@ -52,7 +50,10 @@ pub(super) async fn audit(
     let query = query.unwrap_or_default();
     let (wanted, full) = (Wanted::parse(&query)?, is_full(&query)?);
     let store = admin.documents()?;
-    Ok(Json(page(&asked, full, |entry| wanted.has(entry), |limit| store.audit(limit)).await?))
+    let read = async |behind: Option<Place>, limit| {
+        store.entries(Entries { of: None, behind: behind.as_deref(), limit }).await
+    };
+    Ok(Json(page(&asked, full, |entry| wanted.has(entry), read).await?))
 }
 
 impl Wanted {

@@ -9,7 +9,7 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     model::differences,
-    store::{AuditEntry, StoreError},
+    store::{AuditEntry, Place, StoreError},
 };
 
 /// How many entries a page has unless the request says otherwise.
@@ -28,39 +28,39 @@ pub(super) fn is_full(query: &str) -> Result<bool, Refusal> {
     }
 }
 
-/// The page of those entries that are wanted, newest first: `{entries, next}`. `read` reads so many of the newest; it is
-/// asked for more until the page is full or there are no more.
-pub(super) async fn page<R: Future<Output = Result<Vec<AuditEntry>, StoreError>>>(
+/// The page of those entries that are wanted, newest first: `{entries, next}`. `read` reads entries behind a place, at most
+/// so many; it is asked for more until the page is full or there are no more. So a page costs no more than the one before
+/// it.
+pub(super) async fn page<R: Future<Output = Result<Vec<(Place, AuditEntry)>, StoreError>>>(
     page: &Page,
     full: bool,
     wanted: impl Fn(&AuditEntry) -> bool,
-    read: impl Fn(usize) -> R,
+    read: impl Fn(Option<Place>, usize) -> R,
 ) -> Result<Value, Refusal> {
     let limit = page.limit.unwrap_or(PAGE);
     let mut count = READ.max(limit + 2);
+    let mut behind = page.after.clone();
+    let (mut places, mut entries, mut found) = (Vec::new(), Vec::new(), Vec::new());
     loop {
-        let entries = read(count).await?;
-        let is_all = entries.len() < count;
-        let from = match &page.after {
-            None => Some(0),
-            Some(after) => entries.iter().position(|entry| place(entry) == *after).map(|position| position + 1),
-        };
-        let rest = entries.get(from.unwrap_or(entries.len())..).unwrap_or_default();
-        let found: Vec<usize> = (0..rest.len()).filter(|at| wanted(&rest[*at])).take(limit + 1).collect();
-        if found.len() <= limit && !is_all {
-            count = count.saturating_mul(4);
-            continue;
+        let more = read(behind, count).await?;
+        let is_all = more.len() < count;
+        for (place, entry) in more {
+            if found.len() <= limit && wanted(&entry) {
+                found.push(entries.len());
+            }
+            places.push(place);
+            entries.push(entry);
         }
-        let shown = found.iter().take(limit);
-        let told: Vec<Value> = shown.clone().map(|at| told(&rest[*at], before(&rest[*at..]), full)).collect();
-        let next = shown.clone().next_back().filter(|_| found.len() > limit).map(|last| cursor(&place(&rest[*last])));
-        return Ok(json!({ "entries": told, "next": next }));
+        if found.len() > limit || is_all {
+            break;
+        }
+        behind = places.last().cloned();
+        count = count.saturating_mul(4);
     }
-}
-
-/// What names an entry for ever.
-fn place(entry: &AuditEntry) -> String {
-    entry.revision.to_string()
+    let shown = found.iter().take(limit);
+    let told: Vec<Value> = shown.clone().map(|at| told(&entries[*at], before(&entries[*at..]), full)).collect();
+    let next = shown.clone().next_back().filter(|_| found.len() > limit).map(|last| cursor(&places[*last]));
+    Ok(json!({ "entries": told, "next": next }))
 }
 
 /// The text before the first of these entries, which are sorted newest first. Of what other programs wrote the entry
@@ -93,4 +93,72 @@ fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
         told["document"] = entry.after.as_deref().and_then(|text| fields_of(kind, text, true)).into();
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, sync::Arc};
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        model::{DocumentKey, WorldRevision},
+        store::Action,
+    };
+
+    fn entry(number: u64) -> AuditEntry {
+        AuditEntry {
+            revision: WorldRevision { epoch: "e".into(), number },
+            document: DocumentKey::flag("a"),
+            action: Action::Updated,
+            document_revision: number,
+            actor: if number.is_multiple_of(100) { "rare" } else { "usual" }.to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            before: Some(r#"{"key":"a"}"#.into()),
+            after: Some(Arc::from(format!(r#"{{"key":"a","n":{number}}}"#))),
+        }
+    }
+
+    /// The revisions on each page, and how many entries were read for it.
+    async fn pages(all: u64, limit: usize, wanted: impl Fn(&AuditEntry) -> bool) -> Vec<(Vec<u64>, usize)> {
+        let log: Vec<AuditEntry> = (1..=all).rev().map(entry).collect();
+        let cost = Cell::new(0);
+        let read = async |behind: Option<Place>, limit: usize| {
+            let from =
+                behind.map_or(0, |place| log.iter().position(|one| one.revision.to_string() == place).unwrap() + 1);
+            let read =
+                log[from..].iter().take(limit).map(|one| (one.revision.to_string(), one.clone())).collect::<Vec<_>>();
+            cost.set(cost.get() + read.len());
+            Ok(read)
+        };
+        let mut asked = Page::default();
+        asked.limit = Some(limit);
+        let mut pages = Vec::new();
+        loop {
+            cost.set(0);
+            let told = page(&asked, false, &wanted, read).await.unwrap();
+            let numbers = told["entries"].as_array().unwrap().iter().map(|one| one["revision"].as_u64().unwrap());
+            pages.push((numbers.collect(), cost.get()));
+            let Some(next) = told["next"].as_str() else { return pages };
+            asked.after = crate::admin::paging::place(next);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deep_page_costs_what_the_first_one_does() {
+        let pages = pages(5_000, 100, |_| true).await;
+        assert_eq!(pages.len(), 50);
+        let numbers: Vec<u64> = pages.iter().flat_map(|(numbers, _)| numbers.clone()).collect();
+        assert_eq!(numbers, (1..=5_000).rev().collect::<Vec<_>>());
+        assert!(pages.iter().all(|(_, cost)| *cost <= 256), "{:?}", pages.last());
+    }
+
+    #[tokio::test]
+    async fn what_is_rare_is_found_by_reading_on() {
+        let pages = pages(2_000, 3, |entry| entry.actor == "rare").await;
+        let numbers: Vec<u64> = pages.iter().flat_map(|(numbers, _)| numbers.clone()).collect();
+        assert_eq!(numbers, (1..=20).rev().map(|number| number * 100).collect::<Vec<_>>());
+        assert!(pages.iter().all(|(_, cost)| *cost <= 256 + 1_024), "{pages:?}");
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
         refusal::Refusal,
     },
     model::FlagDocument,
+    store::{Entries, Place},
 };
 
 /// What happened to a flag, newest first, also to one that is gone: `{entries, next}`.
@@ -23,9 +24,7 @@ use crate::{
     get, path = "/flags/{key}/history", tag = "history", security(("token" = ["viewer"])),
     params(
         ("key" = String, Path, description = "the flag's key"),
-        ("limit" = Option<u64>, Query, description = "at most so many entries"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+        schema::Entries,
     ),
     responses(
         (status = 200, description = "`entries`: who changed what when; `next`: the cursor of the next page", body = Value),
@@ -53,7 +52,10 @@ pub(in crate::admin) async fn history_of<D: Document>(
     let full = is_full(query)?;
     let document = D::key(name);
     let store = admin.documents()?;
-    let told = page(asked, full, |_| true, |limit| store.history(&document, limit)).await?;
+    let read = async |behind: Option<Place>, limit| {
+        store.entries(Entries { of: Some(&document), behind: behind.as_deref(), limit }).await
+    };
+    let told = page(asked, full, |_| true, read).await?;
     let is_empty = told["entries"].as_array().is_none_or(Vec::is_empty);
     if is_empty && asked.after.is_none() && store.get(&document).await?.is_none() {
         let (word, named_by) = (D::WORD, D::NAMED_BY);

@@ -7,8 +7,8 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{IMPORT_LIMIT, problem::Problem};
-use crate::import;
+use super::IMPORT_LIMIT;
+use crate::{admin::problem::Problem, import};
 
 /// Content types that are read. Others are refused, which also keeps simple cross-site forms out; none counts as JSON.
 const READ: [&str; 5] = ["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];

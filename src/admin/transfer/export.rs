@@ -7,9 +7,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::problem::Problem;
 use crate::{
-    admin::{Admin, documents::fields_of},
+    admin::{Admin, documents::fields_of, problem::Problem},
     model::DocumentKind,
 };
 

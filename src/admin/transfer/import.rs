@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use super::{
     body::Definitions,
     plan::{Entry, Fate, plan},
-    problem::Problem,
     write::carry_out,
 };
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
         access::Caller,
         acknowledge::WaitFor,
         documents::{Document, check_size, formed as form},
+        problem::Problem,
         refusal::Refusal,
     },
     clock,

@@ -4,7 +4,6 @@ mod body;
 mod export;
 mod import;
 mod plan;
-mod problem;
 mod write;
 
 use axum::{extract::DefaultBodyLimit, middleware};

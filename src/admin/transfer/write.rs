@@ -5,12 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{
-    plan::{Entry, Fate},
-    problem::Problem,
-};
+use super::plan::{Entry, Fate};
 use crate::{
-    admin::{Admin, access::Caller, refusal::status_of},
+    admin::{Admin, access::Caller, problem::Problem, refusal::status_of},
     clock,
     model::WorldRevision,
     store::{StoreError, Write},

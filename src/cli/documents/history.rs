@@ -58,9 +58,7 @@ impl History {
         }
         for entry in answer["entries"].as_array().into_iter().flatten() {
             let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
-            // To the second.
-            let at = text(&entry["at"]).chars().take(19).collect::<String>().replace('T', " ");
-            say(&format!("{revision:>4}  {at}Z  {action} by {actor}"))?;
+            say(&format!("{revision:>4}  {}  {action} by {actor}", time(&entry["at"])))?;
             // All of a document that came or went would hide what matters.
             if entry["action"] == "updated" {
                 for line in differences(&entry["changes"]) {
@@ -81,6 +79,11 @@ impl Rollback {
         let body = json!({ "revision": self.revision });
         self.changing.send(noun, Method::POST, &self.key, &noun.path(&self.key, "/rollback"), &headers, Some(body))
     }
+}
+
+/// A time to the second.
+pub(in crate::cli) fn time(at: &Value) -> String {
+    text(at).chars().take(19).collect::<String>().replace('T', " ") + "Z"
 }
 
 /// A line for each place that changed: `~ /rollout_percentage: 10 → 50`.

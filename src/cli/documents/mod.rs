@@ -2,6 +2,7 @@
 
 mod change;
 mod get;
+mod given;
 mod history;
 mod set;
 mod values;
@@ -18,7 +19,8 @@ use super::{
 
 pub(super) use change::{Changing, Delete};
 pub(super) use get::Get;
-pub(super) use history::{History, Rollback};
+pub(super) use given::Given;
+pub(super) use history::{History, Rollback, time};
 pub(super) use set::Set;
 pub(super) use values::{file, value};
 
@@ -51,7 +53,7 @@ pub(super) fn in_path(text: &str) -> String {
 }
 
 /// The answer to a request about the document `key`. If there is none, the failure names one that is called alike.
-fn ask(remote: &Remote, noun: Noun, key: &str, request: &Request<'_>) -> Result<Answer> {
+pub(super) fn ask(remote: &Remote, noun: Noun, key: &str, request: &Request<'_>) -> Result<Answer> {
     remote.exchange(request).map_err(|error| match error.downcast::<Failure>() {
         Ok(failure) if failure.kind == Kind::NotFound && failure.hint.is_none() => {
             failure.hinting(alike(remote, noun, key)).into()

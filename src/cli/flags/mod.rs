@@ -2,6 +2,7 @@
 
 mod create;
 mod list;
+mod preview;
 mod switch;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ pub(super) enum Flags {
     Create(create::Create),
     /// Change fields of a flag: `set KEY field=value …`, or --file.
     Set(Set),
+    /// Tell whom a change would reach, of those who were here lately; takes what `set` takes, and changes nothing.
+    Preview(preview::Preview),
     /// Turn a flag on.
     On(switch::Switch),
     /// Turn a flag off: everybody gets its default, or its off variant.
@@ -42,6 +45,7 @@ impl Flags {
             Self::Get(get) => get.run(Noun::FLAG),
             Self::Create(create) => create.run(),
             Self::Set(set) => set.run(Noun::FLAG),
+            Self::Preview(preview) => preview.run(),
             Self::On(switch) => switch.run(true),
             Self::Off(switch) => switch.run(false),
             Self::Rollout(rollout) => rollout.run(),

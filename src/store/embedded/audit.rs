@@ -5,8 +5,8 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinitio
 use crate::{
     model::DocumentKey,
     store::{
-        AuditEntry,
-        commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_size},
+        AuditEntry, Entries, Place,
+        commit::{AUDIT_BYTES, AUDIT_ENTRIES, audit_size, number_at, place_of},
     },
 };
 
@@ -27,23 +27,32 @@ pub(super) fn prepare(writing: &WriteTransaction) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The newest entries, newest first.
-pub(super) fn newest(reading: &ReadTransaction, limit: usize) -> Result<Vec<AuditEntry>, Failure> {
-    let audit = reading.open_table(AUDIT)?;
-    audit.iter()?.rev().take(limit).map(|entry| Ok(serde_json::from_str(entry?.1.value().1)?)).collect()
-}
-
-/// The newest entries of one document, newest first.
-pub(super) fn history(
-    reading: &ReadTransaction,
-    document: &DocumentKey,
-    limit: usize,
-) -> Result<Vec<AuditEntry>, Failure> {
+/// Entries, newest first.
+pub(super) fn entries(reading: &ReadTransaction, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, Failure> {
     let (history, audit) = (reading.open_table(HISTORY)?, reading.open_table(AUDIT)?);
+    let read = |text: &str| -> Result<(Place, AuditEntry), Failure> {
+        let entry: AuditEntry = serde_json::from_str(text)?;
+        Ok((place_of(&entry), entry))
+    };
+    let end = match wanted.behind {
+        None => u64::MAX,
+        Some(place) => {
+            let Some(number) = number_at(place) else { return Ok(Vec::new()) };
+            let known = audit.get(number)?.map(|entry| read(entry.value().1)).transpose()?;
+            match known {
+                Some((known, _)) if known == place => number,
+                Some(_) | None => return Ok(Vec::new()),
+            }
+        }
+    };
+    let Some(document) = wanted.of else {
+        return audit.range(..end)?.rev().take(wanted.limit).map(|entry| read(entry?.1.value().1)).collect();
+    };
+    let (kind, key) = (document.kind.as_str(), &*document.key);
     let mut entries = Vec::new();
-    for known in of_document(&history, document)?.rev().take(limit) {
+    for known in history.range((kind, key, 0)..(kind, key, end))?.rev().take(wanted.limit) {
         if let Some(entry) = audit.get(known?.0.value().2)? {
-            entries.push(serde_json::from_str(entry.value().1)?);
+            entries.push(read(entry.value().1)?);
         }
     }
     Ok(entries)

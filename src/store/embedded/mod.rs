@@ -22,7 +22,8 @@ use crate::{
 };
 
 use super::{
-    AuditEntry, Contents, Gateway, Hint, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write, Written,
+    AuditEntry, Contents, Entries, Gateway, Hint, Hints, Lease, Place, SeenGateway, Store, StoreError, Stored, Write,
+    Written,
     commit::{audit_entry, compare, hint, reseed_hint, reseeding},
     feed::Feed,
     lease::Leases,
@@ -132,13 +133,13 @@ impl Store for EmbeddedStore {
         Ok(self.file.feed.subscribe())
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.blocking(move |file| audit::newest(&file.database.begin_read()?, limit)).await
-    }
-
-    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let document = document.clone();
-        self.blocking(move |file| audit::history(&file.database.begin_read()?, &document, limit)).await
+    async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError> {
+        let (of, behind, limit) = (wanted.of.cloned(), wanted.behind.map(str::to_owned), wanted.limit);
+        self.blocking(move |file| {
+            let wanted = Entries { of: of.as_ref(), behind: behind.as_deref(), limit };
+            audit::entries(&file.database.begin_read()?, wanted)
+        })
+        .await
     }
 
     async fn take_lease(&self, holder: &str, within: Duration) -> Result<Lease, StoreError> {

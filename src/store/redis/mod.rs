@@ -34,8 +34,8 @@ use self::{
     scripts::Scripts,
 };
 use super::{
-    AuditEntry, Contents, Expected, Found, Gateway, Hints, Lease, SeenGateway, Store, StoreError, Stored, Write,
-    Written,
+    AuditEntry, Contents, Entries, Expected, Found, Gateway, Hints, Lease, Place, SeenGateway, Store, StoreError,
+    Stored, Write, Written,
 };
 
 /// What something else wrote is looked for at most this often, by all gateways together, and never so often that it takes
@@ -182,15 +182,12 @@ impl Store for RedisStore {
         subscription::subscribe(self.link.clone(), &self.names).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+    async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError> {
         let mut live = self.link.live().await?;
-        let read = audit::newest(&mut live, &self.names, limit).await;
-        self.link.keep(&live, read).await
-    }
-
-    async fn history(&self, document: &DocumentKey, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let mut live = self.link.live().await?;
-        let read = audit::history(&mut live, &self.names, document, limit).await;
+        let read = match wanted.of {
+            None => audit::newest(&mut live, &self.names, wanted).await,
+            Some(document) => audit::history(&mut live, &self.names, document, wanted).await,
+        };
         self.link.keep(&live, read).await
     }
 
