@@ -20,7 +20,7 @@ fn check_says_what_a_file_sets_up() {
         (code, out.trim_end()),
         (
             0,
-            "config/demo.toml is right: 1 listener(s), 1 route(s), 5 upstream(s) with 5 endpoint(s), 6 flag(s) named by routes"
+            "config/demo.toml is right: 1 listener(s), 1 route(s), 5 upstream(s) with 5 endpoint(s), 7 flag(s) named by routes"
         )
     );
 }

@@ -89,11 +89,10 @@ impl Create {
 
 /// `field operator value`; a value that is JSON counts as such, anything else as text.
 fn rule(given: &str) -> Result<Value> {
-    let mut words = given.trim().splitn(3, char::is_whitespace);
-    let mut word = || words.next().map(str::trim).filter(|word| !word.is_empty());
     let wrong = || format!("{given:?} is not FIELD OPERATOR VALUE, such as 'platform equals ios'");
-    let [field, operator, text] = [word(), word(), word()].map(|word| word.with_context(wrong));
-    Ok(json!({ "field": field?, "operator": operator?, "value": value(text?) }))
+    let (field, rest) = given.trim().split_once(char::is_whitespace).with_context(wrong)?;
+    let (operator, text) = rest.trim_start().split_once(char::is_whitespace).with_context(wrong)?;
+    Ok(json!({ "field": field, "operator": operator, "value": value(text.trim()) }))
 }
 
 #[cfg(test)]
