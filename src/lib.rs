@@ -1,6 +1,6 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
+//! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`, `train`) knows no runtime, socket, file or clock. The shells around it
 //! (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
 //! run downwards only:
 //!
@@ -28,3 +28,4 @@ pub mod profiles;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+pub mod train;

@@ -22,7 +22,8 @@ pub const MAX_CLUSTERS: usize = 1024;
 /// Models up to this many features are asked without an allocation.
 const INLINE: usize = 32;
 
-/// Scaled features are held within this, so that no sum or square of them leaves the finite numbers.
+/// A number beyond this is as good as missing, and scaled features are held within it, so that no sum or square of them leaves
+/// the finite numbers.
 const LIMIT: f64 = 1e100;
 
 /// A model that can be asked.
@@ -130,6 +131,17 @@ impl Predictor {
         }
     }
 
+    /// The middle of each cluster in the features' own units; `None` for a model that says a probability.
+    #[must_use]
+    pub fn centres(&self) -> Option<Vec<Vec<f64>>> {
+        let unscaled =
+            |row: &[f64]| row.iter().zip(self.scaler.iter()).map(|(at, (mean, scale))| at * scale + mean).collect();
+        match &self.model {
+            Model::KMeans { centroids } => Some(centroids.chunks_exact(self.columns.len()).map(unscaled).collect()),
+            Model::Logistic { .. } => None,
+        }
+    }
+
     /// Asks the model about who has these attributes.
     pub fn predict<'a>(&self, attribute: &impl Fn(&str) -> Option<Attribute<'a>>) -> Prediction {
         let features = self.columns.iter().zip(self.scaler.iter()).map(|(column, (mean, scale))| {
@@ -145,7 +157,7 @@ impl Predictor {
             }
             Model::KMeans { centroids } => {
                 let features: SmallVec<[f64; INLINE]> = features.collect();
-                Prediction::Cluster(nearest(&features, centroids))
+                Prediction::Cluster(nearest(&features, centroids).0)
             }
         }
     }
@@ -173,17 +185,16 @@ fn scaled(number: f64, mean: f64, scale: f64) -> f64 {
 }
 
 /// The logistic function, 1 / (1 + e⁻ˣ).
-fn logistic(score: f64) -> f64 {
+pub(crate) fn logistic(score: f64) -> f64 {
     (1.0 + (-score).exp()).recip()
 }
 
-/// The row that is the nearest by squared distance; the first of equals.
-fn nearest(features: &[f64], centroids: &[f64]) -> u32 {
+/// The number of the row that is the nearest, the first of equals, and the squared distance to it.
+pub(crate) fn nearest(features: &[f64], centroids: &[f64]) -> (u32, f64) {
     let distance =
         |row: &[f64]| features.iter().zip(row).map(|(feature, at)| (feature - at) * (feature - at)).sum::<f64>();
-    let rows = centroids.chunks_exact(features.len()).map(distance);
-    let best = rows.zip(0..).fold((f64::INFINITY, 0), |best, found| if found.0 < best.0 { found } else { best });
-    best.1
+    let rows = (0..).zip(centroids.chunks_exact(features.len()).map(distance));
+    rows.fold((0, f64::INFINITY), |best, found| if found.1 < best.1 { found } else { best })
 }
 
 fn quarantined(pointer: String, message: String) -> Fault {
