@@ -1,8 +1,8 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`, `train`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them together. Arrows
-//! run downwards only:
+//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells
+//! around it (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them
+//! together. Arrows run downwards only:
 //!
 //! ```text
 //! model ← predict ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli

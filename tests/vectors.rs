@@ -20,3 +20,10 @@ fn evaluations_are_those_of_the_recorded_service() {
 fn buckets_are_those_of_the_recorded_service() {
     check("buckets.jsonl", Quirks::Binding, 2_000, 0);
 }
+
+/// Of the cases that do not count, most expect an error, or have a rule with an operator that segments of that service
+/// lack.
+#[test]
+fn memberships_are_those_of_the_recorded_service() {
+    check("segments-dev.jsonl", Quirks::Binding, 812, 188);
+}

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     eval::{Evaluation, Hash},
-    model::{Context, DocumentKey, WorldRevision},
+    model::{Context, DocumentKey, DocumentKind, NoAttributes, Profile, WithProfile, WorldRevision},
     snapshot::{Snapshot, World},
 };
 
@@ -48,8 +48,8 @@ pub struct Report {
     pub mismatches: Vec<String>,
 }
 
-/// Runs a file of cases: evaluations (`flags`, `context`, `key`, `expect`) or buckets (`flag_key`, `user_id`,
-/// `bucket_bp`), one JSON object a line.
+/// Runs a file of cases: evaluations (`flags`, `context`, `key`, `expect`), memberships (`segments`, `user`, `activity`,
+/// `expect`) or buckets (`flag_key`, `user_id`, `bucket_bp`), one JSON object a line.
 ///
 /// # Errors
 /// The file cannot be read, or a line is not a case.
@@ -59,7 +59,11 @@ pub fn run(path: &Path, quirks: Quirks) -> Result<Report> {
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let at = || format!("{}:{number}", path.display());
         let case: Value = serde_json::from_str(line).with_context(at)?;
-        let outcome = if case.get("bucket_bp").is_some() { bucket(&case) } else { evaluation(&case, quirks) };
+        let outcome = match () {
+            () if case.get("bucket_bp").is_some() => bucket(&case),
+            () if case.get("segments").is_some() => memberships(&case, quirks),
+            () => evaluation(&case, quirks),
+        };
         match outcome.with_context(at)? {
             Outcome::Passed => report.passed += 1,
             Outcome::Skipped => report.skipped += 1,
@@ -87,7 +91,7 @@ fn bucket(case: &Value) -> Result<Outcome> {
 }
 
 fn evaluation(case: &Value, quirks: Quirks) -> Result<Outcome> {
-    let snapshot = world(case)?;
+    let snapshot = world(case, "flags", "key", DocumentKind::Flag)?;
     let key = text(case, "key")?;
     let empty = Map::new();
     let attributes = case["context"].get("attributes").and_then(Value::as_object).unwrap_or(&empty);
@@ -102,6 +106,26 @@ fn evaluation(case: &Value, quirks: Quirks) -> Result<Outcome> {
     }
     let wrong = compare(&case["expect"], found);
     Ok(wrong.map_or(Outcome::Passed, |wrong| Outcome::Mismatch(format!("{} ({}): {wrong}", case["id"], case["cap"]))))
+}
+
+fn memberships(case: &Value, quirks: Quirks) -> Result<Outcome> {
+    let snapshot = world(case, "segments", "id", DocumentKind::Segment)?;
+    let stored = |name: &str| case["user"].get(name).map(Value::to_string);
+    let activity = case.get("activity").map(Value::to_string);
+    let profile =
+        Profile::parse(stored("attributes").as_deref(), stored("behavioral_data").as_deref(), activity.as_deref());
+    let attributes = WithProfile::new(&NoAttributes, Some(&profile));
+    let context = Context { user_id: text(&case["user"], "user_id")?, attributes: &attributes, now: now(case)? };
+    let mut found = snapshot.memberships(context);
+    found.sort_unstable();
+    if !counts(case, quirks) {
+        return Ok(Outcome::Skipped);
+    }
+    let (expected, found) = (&case["expect"]["segments"], Value::from(found));
+    Ok(match *expected == found {
+        true => Outcome::Passed,
+        false => Outcome::Mismatch(format!("{} ({}): expected {expected}, found {found}", case["id"], case["cap"])),
+    })
 }
 
 /// What differs from the expectation.
@@ -132,10 +156,16 @@ fn same(left: &Value, right: &Value) -> bool {
 
 /// Whether a case's result is compared: none of its quirks, or only such as are asked for.
 fn counts(case: &Value, quirks: Quirks) -> bool {
-    let listed: Vec<&str> = match case.get("quirks").and_then(Value::as_array) {
+    let mut listed: Vec<&str> = match case.get("quirks").and_then(Value::as_array) {
         Some(several) => several.iter().filter_map(Value::as_str).collect(),
         None => case.get("quirk").and_then(Value::as_str).into_iter().collect(),
     };
+    // The recorded service has no such operators for segments: a rule with one never held.
+    let rules = case["segments"].as_array().into_iter().flatten().filter_map(|segment| segment["rules"].as_array());
+    let lacked = |rule: &Value| matches!(rule["operator"].as_str(), Some("not_in" | "not_contains"));
+    if rules.flatten().any(lacked) {
+        listed.push("unknown_operator");
+    }
     let expects_error = case["expect"].get("error").is_some();
     match quirks {
         _ if listed.is_empty() => true,
@@ -145,11 +175,12 @@ fn counts(case: &Value, quirks: Quirks) -> bool {
     }
 }
 
-fn world(case: &Value) -> Result<Arc<Snapshot>> {
-    let flags = case["flags"].as_array().context("`flags` is not an array")?;
-    let documents: Vec<(DocumentKey, Arc<str>)> = flags
+/// A world of the documents that a case lists.
+fn world(case: &Value, list: &str, name: &str, kind: DocumentKind) -> Result<Arc<Snapshot>> {
+    let documents = case[list].as_array().with_context(|| format!("`{list}` is not an array"))?;
+    let documents: Vec<(DocumentKey, Arc<str>)> = documents
         .iter()
-        .map(|flag| Ok((DocumentKey::flag(text(flag, "key")?), flag.to_string().into())))
+        .map(|document| Ok((DocumentKey { kind, key: text(document, name)?.into() }, document.to_string().into())))
         .collect::<Result<_>>()?;
     let revision = WorldRevision { epoch: "vectors".into(), number: 1 };
     Ok(World::new(None).load(revision, documents))

@@ -15,6 +15,7 @@ use super::{
     },
     json::{equal, is_truthy},
     operator::parse_time,
+    segment::SegmentNames,
     split,
     unit::Unit,
 };
@@ -37,15 +38,18 @@ pub struct Compiled {
 
 /// Compiles the effective fields of the flag `key`.
 ///
-/// `find` gives the position of other flags; `earlier` is the version before this one, whose counts go on.
+/// `find` gives the position of other flags, `segments` those of segments; `earlier` is the version before this one,
+/// whose counts go on.
 #[must_use]
 pub fn compile(
     key: &Arc<str>,
     fields: &Map<String, Value>,
     find: &dyn Fn(&str) -> Option<FlagIndex>,
+    segments: &SegmentNames,
     earlier: Option<&CompiledFlag>,
 ) -> Compiled {
-    let mut compiler = Compiler { read: Reader::new(fields), key, outcomes: Vec::new(), variants: &EMPTY, earlier };
+    let (read, outcomes) = (Reader::new(fields), Vec::new());
+    let mut compiler = Compiler { read, key, outcomes, variants: &EMPTY, segments, earlier };
     let flag = compiler.flag(find);
     Compiled { flag, faults: compiler.read.faults }
 }
@@ -57,6 +61,7 @@ pub(super) struct Compiler<'d> {
     key: &'d Arc<str>,
     outcomes: Vec<Outcome>,
     pub(super) variants: &'d Map<String, Value>,
+    segments: &'d SegmentNames,
     earlier: Option<&'d CompiledFlag>,
 }
 
@@ -185,7 +190,7 @@ impl<'d> Compiler<'d> {
                 format!("unknown field {unknown:?}; known are {}", RULE_FIELDS.join(", ")),
             ));
         }
-        let condition = condition::compile(fields)?;
+        let condition = condition::compile(fields, self.segments)?;
         let mut read = Reader::new(fields);
         let percentage = read.percentage("percentage", Effect::Inert, 100.0);
         if let Some(Fault { pointer, message, .. }) = read.faults.pop() {

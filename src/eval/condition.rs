@@ -98,7 +98,7 @@ pub(crate) enum Truth {
 }
 
 impl Condition {
-    pub(crate) fn test(&self, scope: &Scope<'_>) -> Truth {
+    pub(crate) fn test(&self, scope: &Scope<'_, '_>) -> Truth {
         match self {
             Self::One(test) => test.test(&scope.context),
             Self::Membership(test) => test.test(scope),
@@ -114,7 +114,7 @@ impl Condition {
     }
 
     /// What each part saw and said, for explain.
-    pub(crate) fn trace(&self, scope: &Scope<'_>) -> Value {
+    pub(crate) fn trace(&self, scope: &Scope<'_, '_>) -> Value {
         let group = |name: &str, members: &[Self]| {
             let members: Vec<Value> = members.iter().map(|member| member.trace(scope)).collect();
             serde_json::json!({ name: members, "result": self.test(scope) })
@@ -385,7 +385,7 @@ fn member_of(named: &Value, segments: &SegmentNames) -> Result<Condition, String
     Ok(Condition::Membership(Box::new(MembershipTest::new(test, true, segments))))
 }
 
-fn all(members: &[Condition], scope: &Scope<'_>) -> Truth {
+fn all(members: &[Condition], scope: &Scope<'_, '_>) -> Truth {
     let mut result = Truth::Yes;
     for member in members {
         match member.test(scope) {
@@ -397,7 +397,7 @@ fn all(members: &[Condition], scope: &Scope<'_>) -> Truth {
     result
 }
 
-fn any(members: &[Condition], scope: &Scope<'_>) -> Truth {
+fn any(members: &[Condition], scope: &Scope<'_, '_>) -> Truth {
     let mut result = Truth::No;
     for member in members {
         match member.test(scope) {

@@ -1,5 +1,7 @@
 //! The evaluation itself.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::flag::{CompiledFlag, FlagIndex, Outcome, OutcomeIndex, Parent, Prerequisite, Rule, Serve, Switch, Wants};
@@ -8,6 +10,7 @@ use super::{
     condition::Truth,
     json,
     lanes::{LANES, md5_buckets},
+    segment::{Scope, Segment, SegmentIndex},
 };
 use crate::model::{Context, Detail, Reason};
 
@@ -15,6 +18,9 @@ use crate::model::{Context, Detail, Reason};
 pub trait Flags {
     /// The flag at a position; `None` if it was removed.
     fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag>;
+
+    /// The segments, by their positions.
+    fn segments(&self) -> &[Option<Arc<Segment>>];
 }
 
 /// The answer to one evaluation.
@@ -64,7 +70,7 @@ impl<'s> Evaluation<'s> {
 /// Invariant: evaluation cannot fail or panic: it gives a value and a reason.
 pub struct Evaluator<'s, 'c, F> {
     flags: &'s F,
-    context: Context<'c>,
+    scope: Scope<'s, 'c>,
     memo: SmallVec<[(FlagIndex, Answer); 16]>,
     /// The bucket of a flag's rollout that was worked out beforehand.
     known: Option<(&'s CompiledFlag, u16)>,
@@ -103,7 +109,13 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
     /// Starts evaluating for one context.
     #[must_use]
     pub fn new(flags: &'s F, context: Context<'c>) -> Self {
-        Self { flags, context, memo: SmallVec::new(), known: None }
+        Self { flags, scope: Scope::new(context, flags.segments()), memo: SmallVec::new(), known: None }
+    }
+
+    /// Whether the user is a member of a segment.
+    #[must_use]
+    pub fn is_member(&self, segment: SegmentIndex) -> bool {
+        self.scope.is_member(segment)
     }
 
     /// Evaluates one flag; `None` if it is not there.
@@ -116,7 +128,7 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         for flags in flags.chunks(LANES) {
             let compiled: [Option<&'s CompiledFlag>; LANES] =
                 std::array::from_fn(|lane| self.flags.get(*flags.get(lane)?));
-            let user_id = self.context.user_id;
+            let user_id = self.scope.context.user_id;
             let buckets = md5_buckets(compiled.map(|flag| Some((flag?.rollout_salt()?, user_id))));
             for (lane, flag) in flags.iter().enumerate() {
                 self.known = compiled[lane].zip(buckets[lane]);
@@ -124,6 +136,11 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
             }
         }
         self.known = None;
+    }
+
+    /// Whom it evaluates for.
+    pub(crate) fn scope(&self) -> &Scope<'s, 'c> {
+        &self.scope
     }
 
     /// Evaluates one flag and reports its steps (not those of its prerequisites).
@@ -195,7 +212,7 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
 
     /// Individual targets, then the first rule that matches; a match that gives null is none, and ends the search.
     fn target(&self, flag: &CompiledFlag, observer: &mut impl Observer) -> Option<OutcomeIndex> {
-        if let Some(outcome) = flag.targets.get(self.context.user_id) {
+        if let Some(outcome) = flag.targets.get(self.scope.context.user_id) {
             observer.observe(|| Step::Target);
             return Some(*outcome);
         }
@@ -204,19 +221,21 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
 
     /// `None`: the rule does not match. `Some(None)`: it matches and gives null.
     fn rule(&self, rule: &Rule, observer: &mut impl Observer) -> Option<Option<OutcomeIndex>> {
-        let truth = rule.condition.test(&self.context);
+        let truth = rule.condition.test(&self.scope);
         let mut bucket = None;
         let mut serve = || {
             match (&rule.serve, rule.threshold) {
                 (Serve::One(outcome), BUCKETS) => return Some(*outcome),
-                (Serve::Draw(draw), BUCKETS) => return draw.pick(&self.context).map(Some),
+                (Serve::Draw(draw), BUCKETS) => return draw.pick(&self.scope.context).map(Some),
                 _ => {}
             }
-            bucket = rule.bucketing.bucket(&self.context);
+            bucket = rule.bucketing.bucket(&self.scope.context);
             match &rule.serve {
                 Serve::One(outcome) => (bucket? < rule.threshold).then_some(*outcome),
-                Serve::Split(shares) => rule.bucketing.share(shares, rule.threshold, bucket?, &self.context).map(Some),
-                Serve::Draw(draw) if bucket? < rule.threshold => draw.pick(&self.context).map(Some),
+                Serve::Split(shares) => {
+                    rule.bucketing.share(shares, rule.threshold, bucket?, &self.scope.context).map(Some)
+                }
+                Serve::Draw(draw) if bucket? < rule.threshold => draw.pick(&self.scope.context).map(Some),
                 Serve::Draw(_) => None,
             }
         };
@@ -230,13 +249,13 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         let Some(rollout) = &flag.rollout else { return default(None) };
         let bucket = match self.known {
             Some((known, bucket)) if std::ptr::eq(known, flag) => Some(bucket),
-            Some(_) | None => rollout.bucketing.bucket(&self.context),
+            Some(_) | None => rollout.bucketing.bucket(&self.scope.context),
         };
         observer.observe(|| Step::Bucket(bucket));
         let Some(bucket) = bucket else { return default(Some(Detail::BucketAttributeAbsent)) };
         let rolled_out = |outcome| Answer { outcome, reason: Reason::Rollout, detail: None };
         for stage in &rollout.stages {
-            let active = stage.is_active(self.context.now);
+            let active = stage.is_active(self.scope.context.now);
             let served = active && bucket < stage.threshold;
             observer.observe(|| Step::Stage { position: stage.position, active, served });
             if served {
@@ -245,8 +264,8 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         }
         let served = match &rollout.serve {
             Serve::One(outcome) => outcome.filter(|_| bucket < rollout.threshold),
-            Serve::Split(shares) => rollout.bucketing.share(shares, rollout.threshold, bucket, &self.context),
-            Serve::Draw(draw) if bucket < rollout.threshold => draw.pick(&self.context),
+            Serve::Split(shares) => rollout.bucketing.share(shares, rollout.threshold, bucket, &self.scope.context),
+            Serve::Draw(draw) if bucket < rollout.threshold => draw.pick(&self.scope.context),
             Serve::Draw(_) => None,
         };
         observer.observe(|| Step::Rollout { served: served.is_some() });

@@ -56,7 +56,7 @@ fn tell<'s, F: Flags>(
                 "step": "rule",
                 "position": position,
                 "result": truth,
-                "condition": rule.condition.trace(context),
+                "condition": rule.condition.trace(evaluator.scope()),
                 "served": served,
             });
             if let Serve::Draw(draw) = &rule.serve {

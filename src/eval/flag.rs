@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::{
     bucket::{BUCKETS, Hash, Share, share},
     condition::Condition,
+    membership::MembershipTest,
+    segment::SegmentIndex,
     split::Draw,
     unit::Unit,
 };
@@ -136,7 +138,28 @@ impl CompiledFlag {
                 &format!("there is no flag {:?}, so it is unmet", prerequisite.key),
             )
         });
-        parent.into_iter().chain(absent).collect()
+        let unknown = self.rules.iter().flat_map(|rule| {
+            let unknown = rule.condition.memberships().into_iter().flat_map(MembershipTest::unknown);
+            unknown.map(|segment| fault(format!("/targeting_rules/{}", rule.position), &no_segment(segment)))
+        });
+        parent.into_iter().chain(absent).chain(unknown).collect()
+    }
+
+    /// The segments that evaluation of this flag may look at; one may come twice.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentIndex> {
+        let tests = self.rules.iter().flat_map(|rule| rule.condition.memberships());
+        tests.flat_map(MembershipTest::segments)
+    }
+
+    /// The segments that this flag names; one may come twice.
+    pub(crate) fn named_segments(&self) -> impl Iterator<Item = SegmentIndex> {
+        let tests = self.rules.iter().flat_map(|rule| rule.condition.memberships());
+        tests.filter(|test| test.names_segments()).flat_map(MembershipTest::segments)
+    }
+
+    /// Whether evaluation of this flag looks at segments, those that are yet to come included.
+    pub(crate) fn asks_for_segments(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.condition.memberships().is_empty())
     }
 
     /// The tallies of all variations, those of earlier versions included; a name may come twice.
@@ -144,6 +167,11 @@ impl CompiledFlag {
         let here = self.outcomes.iter().map(|outcome| (&outcome.variation, &outcome.tally));
         here.chain(self.retired.iter().map(|(name, tally)| (name, tally)))
     }
+}
+
+/// What is wrong with the name of a segment that does not exist.
+fn no_segment(segment: &str) -> String {
+    format!("there is no segment {segment:?}, so nobody is in it")
 }
 
 /// One of the values that a flag can give, with the name of its variation.

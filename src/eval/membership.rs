@@ -66,6 +66,11 @@ impl MembershipTest {
         self.unknown.iter().map(AsRef::as_ref)
     }
 
+    /// Whether it is about certain segments, and not about any there are.
+    pub(super) fn names_segments(&self) -> bool {
+        matches!(self.decided, Decided::Any(_) | Decided::All(_))
+    }
+
     /// The segments that have to be decided.
     pub(super) fn segments(&self) -> Vec<SegmentIndex> {
         match &self.decided {
@@ -74,11 +79,11 @@ impl MembershipTest {
         }
     }
 
-    pub(super) fn test(&self, scope: &Scope<'_>) -> Truth {
+    pub(super) fn test(&self, scope: &Scope<'_, '_>) -> Truth {
         self.passed(scope).map_or(self.said.otherwise, |passed| truth(passed != self.said.negated))
     }
 
-    fn passed(&self, scope: &Scope<'_>) -> Option<bool> {
+    fn passed(&self, scope: &Scope<'_, '_>) -> Option<bool> {
         match &self.decided {
             Decided::Any(segments) => match self.said.passed(&scope.context) {
                 Some(true) => Some(true),
@@ -87,7 +92,8 @@ impl MembershipTest {
             Decided::All(names) => {
                 let said = self.said.seen(&scope.context);
                 let is_said = |name: &str| said.is_some_and(|said| says(said, name));
-                let is_member = |segment: &Option<SegmentIndex>| segment.is_some_and(|segment| scope.is_member(segment));
+                let is_member =
+                    |segment: &Option<SegmentIndex>| segment.is_some_and(|segment| scope.is_member(segment));
                 Some(names.iter().all(|(name, segment)| is_said(name) || is_member(segment)))
             }
             Decided::Exists(wanted, segments) => {
@@ -102,7 +108,7 @@ impl MembershipTest {
     }
 
     /// What was said and what was decided, for explain.
-    pub(super) fn trace(&self, scope: &Scope<'_>) -> Value {
+    pub(super) fn trace(&self, scope: &Scope<'_, '_>) -> Value {
         let result = self.test(scope);
         let decided = self.segments().into_iter().filter(|segment| scope.is_member(*segment));
         let decided: Vec<&str> = decided.filter_map(|segment| scope.name(segment)).collect();

@@ -10,8 +10,10 @@ mod fields;
 mod flag;
 mod json;
 mod lanes;
+mod membership;
 mod operator;
 mod schema;
+mod segment;
 mod split;
 mod unit;
 
@@ -27,3 +29,7 @@ pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
 pub(crate) use json::equal;
 pub(crate) use operator::parse_time;
 pub use schema::check;
+pub use segment::{
+    CompiledSegment, Expression, ExpressionError, Segment, SegmentIndex, SegmentNames, compile_segment,
+    segment_references,
+};

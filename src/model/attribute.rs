@@ -94,12 +94,21 @@ pub fn parse_number(text: &str) -> Option<f64> {
 pub trait Attributes {
     /// The value of the attribute `name`.
     fn attribute(&self, name: &str) -> Option<Attribute<'_>>;
+
+    /// Whether the attribute `name` is there and null.
+    fn is_null(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// Looking through so few names is faster than hashing one.
 const FEW: usize = 8;
 
 impl Attributes for Map<String, Value> {
+    fn is_null(&self, name: &str) -> bool {
+        self.get(name).is_some_and(Value::is_null)
+    }
+
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         let found = match self.len() {
             0..=FEW => self.iter().find(|(known, _)| *known == name).map(|(_, value)| value),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Attribute, Attributes};
 
 /// Names of what the user is doing now begin with this.
-const ACTIVITY: &str = "activity.";
+const ACTIVITY: &str = "activity";
 
 /// A user's profile and live activity, as stored.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,14 +35,27 @@ impl Profile {
         }
     }
 
-    /// Looks a name up: `activity.…` in the live activity, all others in the attributes, then in the behavioral data.
+    /// Looks a name up: `activity.…` in the live activity (`activity` alone says whether there is any), all others in the
+    /// attributes, then in the behavioral data.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         let value = match name.strip_prefix(ACTIVITY) {
-            Some(field) => self.activity.as_ref()?.get(field),
-            None => self.attributes.get(name).or_else(|| self.behavioral_data.get(name)),
+            Some("") if self.activity.is_some() => return Some(Attribute::Bool(true)),
+            Some(field) if field.starts_with('.') => self.activity.as_ref()?.get(&field[1..]),
+            Some(_) | None => self.attributes.get(name).or_else(|| self.behavioral_data.get(name)),
         };
         value.and_then(Attribute::from_json)
+    }
+}
+
+impl Attributes for Profile {
+    fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
+        Self::attribute(self, name)
+    }
+
+    fn is_null(&self, name: &str) -> bool {
+        let stored = self.attributes.get(name).or_else(|| self.behavioral_data.get(name));
+        stored.is_some_and(Value::is_null)
     }
 }
 
@@ -69,6 +82,10 @@ impl<'a> WithProfile<'a> {
 }
 
 impl Attributes for WithProfile<'_> {
+    fn is_null(&self, name: &str) -> bool {
+        self.said.is_null(name) || self.profile.is_some_and(|profile| profile.is_null(name))
+    }
+
     fn attribute(&self, name: &str) -> Option<Attribute<'_>> {
         let found = self.said.attribute(name).or_else(|| self.profile?.attribute(name));
         if found.is_none() && !is_built_in(name) {
@@ -101,6 +118,7 @@ mod tests {
         assert_eq!(profile.attribute("purchase_count"), Some(Attribute::Float(7.0)));
         assert_eq!(profile.attribute("activity.current_page"), Some(Attribute::Text("/checkout/pay")));
         assert_eq!((profile.attribute("visits"), profile.attribute("current_page")), (None, None));
+        assert_eq!(profile.attribute("activity"), Some(Attribute::Bool(true)));
     }
 
     #[test]

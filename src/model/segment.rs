@@ -25,6 +25,12 @@ impl SegmentDocument {
         document::named_by(map, "id").map(Self)
     }
 
+    /// A document with an id and nothing else.
+    #[must_use]
+    pub fn of_id(id: &str) -> Self {
+        Self(Map::from_iter([("id".to_owned(), id.into())]))
+    }
+
     /// The segment's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -83,7 +89,10 @@ mod tests {
     fn completes_in_the_order_of_the_existing_service() {
         let document = SegmentDocument::parse(r#"{"expression": "a OR b", "priority": 3, "id": "s"}"#).unwrap();
         let whole = Value::Object(document.complete()).to_string();
-        assert!(whole.starts_with(r#"{"id":"s","name":null,"description":null,"type":"rule_based","rules":[]"#), "{whole}");
+        assert!(
+            whole.starts_with(r#"{"id":"s","name":null,"description":null,"type":"rule_based","rules":[]"#),
+            "{whole}"
+        );
         assert!(whole.ends_with(r#""cache_ttl_seconds":300,"priority":3,"expression":"a OR b"}"#), "{whole}");
     }
 

@@ -38,7 +38,12 @@ pub(super) fn check(snapshot: &Snapshot, document: &FlagDocument) -> Vec<Fault> 
 fn in_environment(snapshot: &Snapshot, document: &FlagDocument, environment: Option<&str>) -> Vec<Fault> {
     match effective::effective(document, environment, |key| snapshot.document(key)) {
         Ok(fields) => {
-            let mut faults = eval::compile(&document.key().into(), &fields, &|_| None, None).faults;
+            let compiled = eval::compile(&document.key().into(), &fields, &|_| None, &snapshot.segments.names, None);
+            // Flags are looked for by `references`.
+            let segments =
+                compiled.flag.missing().into_iter().filter(|fault| fault.pointer.starts_with("/targeting_rules"));
+            let mut faults = compiled.faults;
+            faults.extend(segments);
             let known: BTreeSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
             faults.extend(eval::check(&fields).into_iter().filter(|fault| !known.contains(&fault.pointer)));
             faults

@@ -29,15 +29,22 @@ pub(super) fn unsound(edges: &[Edges]) -> BTreeMap<usize, Unsound> {
         let chain = behind.map_or(0, |behind| behind + 1);
         let is_cycle = component.len() > 1 || edges[component[0]].contains(&component[0]);
         for node in &component {
-            depth[*node] = if is_cycle { 0 } else { chain };
-            if is_cycle {
-                found.insert(*node, Unsound::Cycle(shortest_cycle(*node, &component, edges)));
-            } else if chain > MAX_CHAIN {
+            depth[*node] = chain;
+            if chain > MAX_CHAIN {
                 found.insert(*node, Unsound::TooDeep);
+            } else if is_cycle {
+                found.insert(*node, Unsound::Cycle(shortest_cycle(*node, &component, edges)));
             }
         }
     }
     found
+}
+
+/// The nodes that lead to each other, each such group once; a node that stands on no cycle is in none.
+pub(super) fn cycles(edges: &[Edges]) -> impl Iterator<Item = Vec<usize>> {
+    let on_cycle =
+        |component: &SmallVec<[usize; 1]>| component.len() > 1 || edges[component[0]].contains(&component[0]);
+    components(edges).into_iter().filter(on_cycle).map(SmallVec::into_vec)
 }
 
 /// The shortest way from `from` back to itself within its component.

@@ -2,9 +2,11 @@
 
 mod cell;
 mod check;
+mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+mod segments;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -16,9 +18,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use ahash::AHashMap;
 
 use crate::{
-    eval::{self, CompiledFlag, FlagIndex, Flags, VariationTally},
-    model::{Context, Diagnostic, Fault, FlagDocument, WorldRevision},
+    eval::{self, CompiledFlag, FlagIndex, Flags, Segment, SegmentIndex, VariationTally},
+    model::{Context, Diagnostic, Fault, FlagDocument, ModelDocument, SegmentDocument, WorldRevision},
+    predict::Predictor,
 };
+
+use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
@@ -40,6 +45,7 @@ pub struct Snapshot {
     flags: Vec<Option<Arc<Flag>>>,
     index: Arc<AHashMap<Arc<str>, FlagIndex>>,
     diagnostics: Arc<BTreeMap<Arc<str>, Vec<Diagnostic>>>,
+    segments: Arc<Segments>,
 }
 
 /// One flag: what is served, and the document that it was compiled from.
@@ -74,6 +80,12 @@ impl Snapshot {
         self.index.len()
     }
 
+    /// Whether there is no document of any kind.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        self.is_empty() && self.segments.names.is_empty() && self.segments.models.is_empty()
+    }
+
     /// Whether there is no flag.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -100,9 +112,50 @@ impl Snapshot {
             .flat_map(|flag| flag.compiled.tallies().map(|(variation, tally)| (flag.compiled.key(), variation, tally)))
     }
 
-    /// What is wrong with documents in the store, sorted by key.
+    /// What is wrong with documents in the store: models, then segments, then flags, each sorted by key.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.diagnostics.values().flatten()
+        self.segments.diagnostics.iter().chain(self.diagnostics.values().flatten())
+    }
+
+    /// Finds a segment by its id.
+    #[must_use]
+    pub fn segment(&self, id: &str) -> Option<SegmentIndex> {
+        self.segments.names.get(id).copied()
+    }
+
+    /// All segments, those of the highest priority first, then by id.
+    pub fn segments(&self) -> impl Iterator<Item = (SegmentIndex, &Segment)> {
+        self.segments.ordered.iter().filter_map(|index| Some((*index, self.segments.get(*index)?)))
+    }
+
+    /// The document of a segment, as served.
+    #[must_use]
+    pub fn segment_document(&self, id: &str) -> Option<&SegmentDocument> {
+        self.segments.documents.get(id).map(AsRef::as_ref)
+    }
+
+    /// The segments that a user is a member of, those of the highest priority first, then by id.
+    #[must_use]
+    pub fn memberships(&self, context: Context<'_>) -> Vec<&str> {
+        let evaluator = self.evaluator(context);
+        self.segments().filter(|(index, _)| evaluator.is_member(*index)).map(|(_, segment)| segment.id()).collect()
+    }
+
+    /// The document of a model, as served.
+    #[must_use]
+    pub fn model_document(&self, id: &str) -> Option<&ModelDocument> {
+        self.segments.models.get(id).map(|model| &*model.document)
+    }
+
+    /// A model, to be asked.
+    #[must_use]
+    pub fn model(&self, id: &str) -> Option<&Predictor> {
+        self.segments.models.get(id).map(|model| &*model.predictor)
+    }
+
+    /// The ids of all models, sorted.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.segments.models.keys().map(AsRef::as_ref)
     }
 
     /// Everything that is wrong with a document that someone wants to write, in itself and against the other flags
@@ -110,6 +163,32 @@ impl Snapshot {
     #[must_use]
     pub fn check(&self, document: &FlagDocument) -> Vec<Fault> {
         check::check(self, document)
+    }
+
+    /// Everything that is wrong with a segment that someone wants to write, in itself and against the other segments.
+    #[must_use]
+    pub fn check_segment(&self, document: &SegmentDocument) -> Vec<Fault> {
+        check_segments::check_segment(self, document)
+    }
+
+    /// Everything that is wrong with a model that someone wants to write.
+    #[must_use]
+    pub fn check_model(&self, document: &ModelDocument) -> Vec<Fault> {
+        check_segments::check_model(document)
+    }
+
+    /// The segments and the flags that name the segment `id`, each sorted.
+    #[must_use]
+    pub fn segment_dependents(&self, id: &str) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+        check_segments::dependents(self, id)
+    }
+
+    /// The segments that ask the model `id`, sorted.
+    pub fn model_dependents<'s>(&'s self, id: &'s str) -> impl Iterator<Item = &'s str> {
+        let asks = move |document: &SegmentDocument| {
+            document.fields().get("ml_model_id").and_then(serde_json::Value::as_str) == Some(id)
+        };
+        self.segments.documents.iter().filter(move |(_, document)| asks(document)).map(|(segment, _)| &**segment)
     }
 
     /// The flags that have the flag `key` as parent or prerequisite, in any environment, sorted.
@@ -147,5 +226,9 @@ impl Snapshot {
 impl Flags for Snapshot {
     fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag> {
         self.entry(flag).map(|flag| &flag.compiled)
+    }
+
+    fn segments(&self) -> &[Option<Arc<Segment>>] {
+        &self.segments.compiled
     }
 }

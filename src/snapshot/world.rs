@@ -15,9 +15,10 @@ use super::{
     Flag, Snapshot,
     effective::{self, MAX_ANCESTORS},
     graph::{self, Unsound},
+    segments::SegmentWorld,
 };
 use crate::{
-    eval::{self, FlagIndex, Flags},
+    eval::{self, FlagIndex, Flags, SegmentNames},
     model::{
         Action, Change, Detail, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, FlagDocument, WorldRevision,
     },
@@ -33,6 +34,9 @@ pub struct World {
     next: Snapshot,
     free: Vec<FlagIndex>,
     sources: BTreeMap<Arc<str>, Source>,
+    segments: SegmentWorld,
+    /// The flags that ask for segments: which ones there are is compiled into them.
+    asking: BTreeSet<Arc<str>>,
     /// The flags that name a flag as parent or prerequisite.
     named_by: AHashMap<Arc<str>, BTreeSet<Arc<str>>>,
     unsound: BTreeMap<usize, Unsound>,
@@ -72,6 +76,8 @@ impl World {
             next: Snapshot { environment: environment.map(Into::into), ..Snapshot::empty() },
             free: Vec::new(),
             sources: BTreeMap::new(),
+            segments: SegmentWorld::default(),
+            asking: BTreeSet::new(),
             named_by: AHashMap::new(),
             unsound: BTreeMap::new(),
             changed: Vec::new(),
@@ -86,11 +92,8 @@ impl World {
         documents: impl IntoIterator<Item = (DocumentKey, Arc<str>)>,
     ) -> Arc<Snapshot> {
         let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();
-        let gone = self
-            .sources
-            .keys()
-            .map(|key| DocumentKey::flag(Arc::clone(key)))
-            .filter(|key| !documents.contains_key(key));
+        let flags = self.sources.keys().map(|key| DocumentKey::flag(Arc::clone(key)));
+        let gone = self.segments.keys().chain(flags).filter(|key| !documents.contains_key(key));
         let gone = gone.map(|document| Change { document, text: None });
         let there = documents.iter().map(|(key, text)| Change { document: key.clone(), text: Some(Arc::clone(text)) });
         let changes: Vec<Change> = gone.chain(there).collect();
@@ -102,11 +105,16 @@ impl World {
         self.changed.clear();
         let mut touched = BTreeSet::new();
         let mut links_changed = false;
+        if self.segments.apply(changes, |document, action| self.changed.push((document, action))) {
+            touched.extend(self.asking.iter().cloned());
+        }
+        self.next.segments = Arc::clone(self.segments.built());
         for (change, latest) in changes.iter().zip(self.read_new(changes)) {
             let key = &change.document.key;
             match (change.document.kind, &change.text) {
                 (DocumentKind::Flag, Some(text)) => self.take(key, text, latest, &mut touched),
                 (DocumentKind::Flag, None) => links_changed |= self.remove(key, &mut touched),
+                (DocumentKind::Segment | DocumentKind::MlModel, _) => {}
             }
         }
         for key in self.parents_first(touched) {
@@ -122,6 +130,7 @@ impl World {
             flags: self.next.flags.clone(),
             index: Arc::clone(&self.next.index),
             diagnostics: Arc::clone(&self.next.diagnostics),
+            segments: Arc::clone(&self.next.segments),
         })
     }
 
@@ -133,7 +142,7 @@ impl World {
     /// The last good text of every document, for the backup.
     pub fn last_good(&self) -> impl Iterator<Item = (DocumentKey, &Arc<str>)> {
         let good = self.sources.iter().filter_map(|(key, source)| Some((key, &source.good.as_ref()?.text)));
-        good.map(|(key, text)| (DocumentKey::flag(Arc::clone(key)), text))
+        self.segments.last_good().chain(good.map(|(key, text)| (DocumentKey::flag(Arc::clone(key)), text)))
     }
 
     fn is_known(&self, key: &str, text: &Arc<str>) -> bool {
@@ -144,7 +153,7 @@ impl World {
     fn read_new(&self, changes: &[Change]) -> Vec<Option<Document>> {
         let read_one = |change: &Change| {
             let (key, text) = (&change.document.key, change.text.as_ref()?);
-            (!self.is_known(key, text)).then(|| read(key, text))
+            (change.document.kind == DocumentKind::Flag && !self.is_known(key, text)).then(|| read(key, text))
         };
         if changes.len() < MANY {
             return changes.iter().map(read_one).collect();
@@ -189,6 +198,7 @@ impl World {
         touched.extend(self.named_by.get(key).into_iter().flatten().cloned());
         touched.remove(key);
         self.unlink(key, &source.names);
+        self.asking.remove(key);
         Arc::make_mut(&mut self.next.index).remove(key);
         self.next.flags[position(index)] = None;
         self.unsound.remove(&position(index));
@@ -255,13 +265,18 @@ impl World {
         });
         self.diagnose(key, diagnostics.collect());
         let names = flag.names();
+        match flag.compiled.asks_for_segments() {
+            true => self.asking.insert(Arc::clone(key)),
+            false => self.asking.remove(key),
+        };
         self.next.flags[position(index)] = Some(Arc::new(flag));
         self.link(key, names)
     }
 
     fn compile_document(&self, key: &Arc<str>, document: &Arc<FlagDocument>) -> Result<(Flag, Vec<Fault>), Fault> {
         let fields = effective::effective(document, self.next.environment.as_deref(), |key| self.next.document(key))?;
-        let compiled = eval::compile(key, &fields, &|key| self.next.flag(key), self.earlier(key));
+        let compiled =
+            eval::compile(key, &fields, &|key| self.next.flag(key), &self.next.segments.names, self.earlier(key));
         let mut faults = compiled.faults;
         faults.extend(compiled.flag.missing());
         Ok((Flag { document: Arc::clone(document), compiled: compiled.flag }, faults))
@@ -270,7 +285,8 @@ impl World {
     /// A flag that is off because there is nothing to compile.
     fn off(&self, key: &Arc<str>) -> Flag {
         let document = FlagDocument::of_key(key);
-        let mut compiled = eval::compile(key, document.fields(), &|_| None, self.earlier(key)).flag;
+        let mut compiled =
+            eval::compile(key, document.fields(), &|_| None, &SegmentNames::default(), self.earlier(key)).flag;
         compiled.turn_off(Detail::Quarantined);
         Flag { document: Arc::new(document), compiled }
     }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use flaggate::{
-    model::{Context, DocumentKey, DocumentKind, FlagDocument, unreadable},
+    model::{Context, DocumentKey, DocumentKind, FlagDocument, NoAttributes, WithProfile, unreadable},
     snapshot::World,
-    store::{Action, Expected, Found, RedisStore, Store, StoreError},
+    store::{Action, Expected, Found, ProfileStore as _, RedisStore, Store, StoreError},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -45,15 +45,28 @@ async fn what_the_service_before_left_is_read_and_written_on() {
     let dump = leave(&server);
     let store = store(&server);
     let contents = store.load().await.unwrap();
-    let flags: Vec<&String> = dump.keys().filter(|key| key.starts_with("flag:")).collect();
-    assert_eq!(contents.documents.len(), flags.len());
+    let kinds = ["flag:", "segment:", "ml_model:"];
+    let left: Vec<&String> = dump.keys().filter(|key| kinds.iter().any(|kind| key.starts_with(kind))).collect();
+    assert_eq!(contents.documents.len(), left.len());
     for stored in &contents.documents {
-        let left = &dump[&format!("flag:{}", stored.document.key)]["value"]["config"];
+        let (field, kind) = match stored.document.kind {
+            DocumentKind::Flag => ("config", "flag"),
+            DocumentKind::Segment => ("definition", "segment"),
+            DocumentKind::MlModel => continue,
+        };
+        let left = &dump[&format!("{kind}:{}", stored.document.key)]["value"][field];
         assert_eq!(left.as_str(), Some(&*stored.text), "not a letter of it is changed");
     }
     let documents = contents.documents.into_iter().map(|stored| (stored.document, stored.text));
     let snapshot = World::new(None).load(contents.revision.clone(), documents);
-    assert_eq!(snapshot.diagnostics().count(), 0);
+    // That service wrote a placeholder for its model, and a segment with a parent that does not exist.
+    let wrong: Vec<String> = snapshot.diagnostics().map(|found| found.document.to_string()).collect();
+    let (model, waits, orphan) = (r#"ml_model "churn_prediction_v1""#, "at_risk_churn", "mobile_power_users");
+    assert_eq!(wrong, [model.to_owned(), format!("segment {waits:?}"), format!("segment {orphan:?}")]);
+    let profile = store.profile("u1").await.unwrap().unwrap();
+    let known = WithProfile::new(&NoAttributes, Some(&profile));
+    let context = Context { user_id: "u1", attributes: &known, now: Timestamp::UNIX_EPOCH };
+    assert_eq!(snapshot.memberships(context), ["high_value_users"]);
     let attributes = Map::new();
     for key in snapshot.keys() {
         let context = Context { user_id: "u", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
@@ -90,9 +103,38 @@ async fn what_the_service_before_left_is_read_and_written_on() {
         assert_eq!(server.ask(&["EXISTS", &format!("flag:{key}")]), "0");
     }
     assert_eq!((tagged("canary"), tagged("new")), (String::new(), String::new()));
-    for (key, entry) in dump.iter().filter(|(key, _)| !key.starts_with("flag:") && !key.starts_with("tag:")) {
-        assert_eq!(server.ask(&["TYPE", key]), entry["type"].as_str().unwrap(), "{key} is nothing of ours");
+    let is_ours = |key: &str| ["flag:", "tag:", "segments:type:"].iter().any(|kind| key.starts_with(kind));
+    for (key, entry) in dump.iter().filter(|(key, _)| !is_ours(key)) {
+        assert_eq!(server.ask(&["TYPE", key]), entry["type"].as_str().unwrap(), "{key}");
     }
+}
+
+/// The sets of segments by type are written under their plain names, and left in that service's spelling as well.
+#[tokio::test]
+async fn a_segment_of_the_service_before_is_changed_and_removed() {
+    let server = Server::start(&[]);
+    leave(&server);
+    let store = store(&server);
+    let document = DocumentKey::segment("new_users");
+    let found = store.get(&document).await.unwrap().unwrap();
+    let text = found.text.replace("rule_based", "dynamic");
+    let write = |text: Option<&str>| flaggate::store::Write {
+        document: document.clone(),
+        text: text.map(Into::into),
+        expected: Expected::Any,
+        ..put("", "")
+    };
+    let of_type = |name: &str| server.ask(&["SISMEMBER", &format!("segments:type:{name}"), "new_users"]);
+    assert_eq!(of_type("SegmentType.RULE_BASED"), "1");
+    store.write(write(Some(&text))).await.unwrap();
+    let types = ["SegmentType.RULE_BASED", "rule_based", "dynamic"];
+    assert_eq!(types.map(of_type), ["0", "0", "1"]);
+    let field = |name| server.ask(&["HGET", "segment:new_users", name]);
+    assert_eq!((field("definition"), field("created_at")), (text, "2026-11-24T05:26:11.873385".to_owned()));
+    assert_eq!((field("evaluation_count"), field("config")), (String::new(), String::new()));
+    assert_eq!(*store.history(&document, 1).await.unwrap()[0].before.clone().unwrap(), *found.text);
+    store.write(write(None)).await.unwrap();
+    assert_eq!((of_type("dynamic"), server.ask(&["EXISTS", "segment:new_users"])), ("0".to_owned(), "0".to_owned()));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::message::{Kind, Update, id_line};
 use crate::{
-    model::{DocumentKind, WorldRevision},
+    model::{DocumentKey, WorldRevision},
     store::Applied,
 };
 
@@ -86,12 +86,8 @@ impl Hub {
     }
 
     pub(super) fn push(&self, applied: &Applied) {
-        let of = |kind: DocumentKind| match kind {
-            DocumentKind::Flag => Update::of_flag,
-        };
-        let update = |(document, action): &(crate::model::DocumentKey, _)| {
-            of(document.kind)(&document.key, *action, applied.at, &applied.revision)
-        };
+        let update =
+            |(document, action): &(DocumentKey, _)| Update::of(document, *action, applied.at, &applied.revision);
         // What is there at first is no change, and a key that nobody could write is for /diagnostics.
         let told = if applied.previous.is_none() { &[][..] } else { &applied.changes };
         let told = told.iter().filter(|(document, _)| document.key.len() <= LONGEST_KEY);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Action, MAX_KEY_BYTES, WorldRevision};
+use crate::model::{Action, DocumentKey, DocumentKind, MAX_KEY_BYTES, WorldRevision};
 
 /// The most keys that one subscription may name.
 const MOST_KEYS: usize = 1000;
@@ -165,17 +165,23 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn of_flag(key: &Arc<str>, action: Action, at: Timestamp, revision: &WorldRevision) -> Self {
+    pub(super) fn of(document: &DocumentKey, action: Action, at: Timestamp, revision: &WorldRevision) -> Self {
+        let (kind, name, key_name) = match document.kind {
+            DocumentKind::Flag => (Kind::Flags, "flag_update", "flag_key"),
+            DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
+            DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
+        };
+        let key = &document.key;
         let mut told = Map::new();
-        told.insert("type".to_owned(), "flag_update".into());
-        told.insert("flag_key".to_owned(), (**key).into());
+        told.insert("type".to_owned(), name.into());
+        told.insert(key_name.to_owned(), (**key).into());
         told.insert("action".to_owned(), json!(action));
         told.insert("timestamp".to_owned(), format!("{at:.6}").into());
         let plain = json!(told).to_string();
         told.insert("revision".to_owned(), revision.to_string().into());
         let full = json!(told).to_string();
-        let event = event("flag_update", &full);
-        Self { kind: Kind::Flags, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
+        let event = event(name, &full);
+        Self { kind, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
     }
 }
 

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use serde_json::{Map, Value, json};
 
-use super::{Accept, Expression, MemberTest, Rules, Segment, SegmentIndex};
+use super::{Accept, Expression, MemberTest, Rule, Rules, Segment, SegmentIndex};
 use crate::{
-    eval::{
-        condition::{self, Condition},
-        fields::Reader,
-    },
+    eval::{condition, fields::Reader},
     model::{Effect, Fault},
     predict::{Kind, Predictor},
 };
@@ -59,7 +56,7 @@ const RULE_FIELDS: [&str; 7] = ["field", "operator", "value", "weight", "negate"
 /// The types of segments.
 const TYPES: [&str; 4] = ["rule_based", "composite", "dynamic", "ml_based"];
 
-/// The segment whose rules the service that was there before had in its code, and these rules.
+/// The segment whose rules the service that was there before had in its code: it went by those alone.
 const ABANDONERS: &str = "checkout_abandoners";
 
 /// Compiles the fields of the segment `id`. `model` finds a model by its id.
@@ -89,15 +86,18 @@ pub fn compile(
             Some(expression) => MemberTest::Composite(expression, rules),
             None => MemberTest::Rules(rules),
         },
-        "dynamic" => match rules.rules.is_empty() {
-            false => MemberTest::Live(rules),
-            true if &**id == ABANDONERS => MemberTest::Live(abandoners()),
-            true => {
-                compiler.read.fault(Effect::Inert, "/rules", "a dynamic segment without rules has no members");
+        "dynamic" => match asks_for_activity(fields) {
+            true => MemberTest::Live(rules),
+            false if &**id == ABANDONERS => MemberTest::Live(abandoners()),
+            false => {
+                let message = "a dynamic segment has members only by a rule whose field is activity.…";
+                compiler.read.fault(Effect::Inert, "/rules", message);
                 MemberTest::Nobody
             }
         },
-        "ml_based" => predicted.map_or(MemberTest::Nobody, |(model, accept)| MemberTest::Predicted(model, accept, rules)),
+        "ml_based" => {
+            predicted.map_or(MemberTest::Nobody, |(model, accept)| MemberTest::Predicted(model, accept, rules))
+        }
         other => {
             let message = format!("unknown type {other:?}; known are {}", TYPES.join(", "));
             compiler.read.fault(Effect::Quarantined, "/type", message);
@@ -105,10 +105,10 @@ pub fn compile(
         }
     };
     let Compiler { read: Reader { faults, .. }, is_closed, .. } = compiler;
-    let mut segment = Segment { id: Arc::clone(id), priority, parents, exclusions, test };
-    if is_closed || faults.iter().any(|fault| fault.effect == Effect::Quarantined) {
-        segment.close();
-    }
+    let segment = match is_closed || faults.iter().any(|fault| fault.effect == Effect::Quarantined) {
+        true => Segment::closed(id, priority),
+        false => Segment { id: Arc::clone(id), priority, parents, exclusions, test, cycle: Arc::default() },
+    };
     CompiledSegment { segment, faults }
 }
 
@@ -180,13 +180,10 @@ impl<'d> Compiler<'d> {
         let entries = self.read.array("rules");
         let mut rules = Vec::with_capacity(entries.len());
         for (position, entry) in entries.iter().enumerate() {
-            rules.push(match rule(entry) {
-                Ok((condition, weight)) => (Some(condition), weight),
-                Err((below, message)) => {
-                    self.read.fault(Effect::Inert, format!("/rules/{position}{below}"), message);
-                    (None, 0.0)
-                }
-            });
+            rules.push(rule(entry).unwrap_or_else(|(below, message)| {
+                self.read.fault(Effect::Inert, format!("/rules/{position}{below}"), message);
+                Rule { condition: None, weight: 0.0, null_field: None }
+            }));
         }
         let least = self.read.typed("min_score", Effect::Quarantined, "a number", finite);
         Rules { rules: rules.into(), min_score: least }
@@ -228,25 +225,27 @@ impl<'d> Compiler<'d> {
     }
 }
 
+/// Whether a rule is about what the user is doing.
+fn asks_for_activity(fields: &Map<String, Value>) -> bool {
+    let rules = fields.get("rules").and_then(Value::as_array).into_iter().flatten();
+    rules.filter_map(|rule| rule.get("field")?.as_str()).any(|field| field.starts_with("activity."))
+}
+
 fn finite(value: &Value) -> Option<f64> {
     value.as_f64().filter(|number| number.is_finite())
 }
 
 /// `{field, operator, value, weight?, negate?, ignore_case?}`.
-fn rule(entry: &Value) -> Result<(Condition, f64), (String, String)> {
+fn rule(entry: &Value) -> Result<Rule, (String, String)> {
     let at = |name: &str, message: &str| (format!("/{name}"), message.to_owned());
     let fields = entry.as_object().ok_or_else(|| (String::new(), "a rule is an object".to_owned()))?;
     if let Some(unknown) = fields.keys().find(|name| !RULE_FIELDS.contains(&name.as_str())) {
         let message = format!("unknown field {unknown:?}; known are {}", RULE_FIELDS.join(", "));
         return Err((format!("/{unknown}"), message));
     }
-    if !fields.get("field").is_some_and(Value::is_string) {
-        return Err(at("field", "expected the name of an attribute"));
-    }
-    let is_segment = |name: &str| condition::SEGMENT_ATTRIBUTES.contains(&name);
-    let names_segments = fields.get("operator").and_then(Value::as_str) == Some("segment")
-        || fields.get("field").and_then(Value::as_str).is_some_and(is_segment);
-    if names_segments {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let field = text("field").ok_or_else(|| at("field", "expected the name of an attribute"))?;
+    if text("operator") == Some("segment") || condition::SEGMENT_ATTRIBUTES.contains(&field) {
         let message = "a segment names others in parent_segments, exclusion_segments and expression, not in a rule";
         return Err(at("field", message));
     }
@@ -261,7 +260,19 @@ fn rule(entry: &Value) -> Result<(Condition, f64), (String, String)> {
     });
     let condition = condition::compile(&condition.collect(), &SegmentNames::default())
         .map_err(|(below, message)| (below.replace("/attribute", "/field"), message))?;
-    Ok((condition, weight))
+    let null_field = text("field").filter(|_| holds_for_null(fields)).map(Into::into);
+    Ok(Rule { condition: Some(condition), weight, null_field })
+}
+
+/// Null equals null, and nothing else. All other operators cannot use it.
+fn holds_for_null(fields: &Map<String, Value>) -> bool {
+    let is_negated = fields.get("negate") == Some(&Value::Bool(true));
+    let equals_null = fields.get("value").is_some_and(Value::is_null);
+    match fields.get("operator").and_then(Value::as_str) {
+        Some("equals") => equals_null != is_negated,
+        Some("not_equals") => equals_null == is_negated,
+        Some(_) | None => false,
+    }
 }
 
 fn abandoners() -> Rules {
@@ -269,5 +280,5 @@ fn abandoners() -> Rules {
         json!({ "field": "activity.current_page", "operator": "starts_with", "value": "/checkout" }),
         json!({ "field": "activity.page_duration_seconds", "operator": "greater_than", "value": 300 }),
     ];
-    Rules { rules: rules.iter().map(|entry| (rule(entry).ok().map(|(condition, _)| condition), 1.0)).collect(), min_score: None }
+    Rules { rules: rules.iter().filter_map(|entry| rule(entry).ok()).collect(), min_score: None }
 }

@@ -37,19 +37,20 @@ pub struct ExpressionError {
 }
 
 impl<S> Expression<S> {
-    /// Whether it holds for who is a member of the segments that `is_member` says.
-    pub fn holds(&self, is_member: &impl Fn(&S) -> bool) -> bool {
+    /// Whether it holds for who is a member of these segments. Where the expression asks whether somebody is *not* a
+    /// member of one, `excluded` is asked instead; it says the same unless segments lead back to themselves.
+    pub fn holds<I: Fn(&S) -> bool, E: Fn(&S) -> bool>(&self, included: &I, excluded: &E) -> bool {
         match self {
-            Self::Member(segment) => is_member(segment),
-            Self::Not(inner) => !inner.holds(is_member),
-            Self::All(parts) => parts.iter().all(|part| part.holds(is_member)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(is_member)),
+            Self::Member(segment) => included(segment),
+            Self::Not(inner) => !inner.holds(excluded, included),
+            Self::All(parts) => parts.iter().all(|part| part.holds(included, excluded)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(included, excluded)),
         }
     }
 
     /// The same over other names; `None`: one has no other name.
     pub fn rename<T>(&self, name: &impl Fn(&S) -> Option<T>) -> Option<Expression<T>> {
-        let all = |parts: &[Self]| parts.iter().map(|part| part.rename(name)).collect();
+        let all = |parts: &[Self]| parts.iter().map(|part| part.rename(name)).collect::<Option<Vec<_>>>();
         Some(match self {
             Self::Member(segment) => Expression::Member(name(segment)?),
             Self::Not(inner) => Expression::Not(Box::new(inner.rename(name)?)),
@@ -321,8 +322,18 @@ mod tests {
             for chosen in 0..32_u32 {
                 let members: BTreeSet<String> =
                     (0..5).filter(|bit| chosen >> bit & 1 == 1).map(|bit| char::from(b'a' + bit).to_string()).collect();
-                prop_assert_eq!(parsed.holds(&|name| members.contains(name)), reference(&text, &members), "{}: {:?}", text, members);
+                let is_member = |name: &String| members.contains(name);
+                prop_assert_eq!(parsed.holds(&is_member, &is_member), reference(&text, &members), "{}: {:?}", text, members);
             }
+        }
+
+        /// More members never take away from it, and more who are excluded never add to it.
+        #[test]
+        fn it_grows_with_who_is_included(text in expressions(), less in 0..32_u32, more in 0..32_u32) {
+            let parsed = parse(&text);
+            let among = |chosen: u32| move |name: &String| chosen >> (name.as_bytes()[0] - b'a') & 1 == 1;
+            let (less, more) = (less & more, less | more);
+            prop_assert!(!parsed.holds(&among(less), &among(more)) || parsed.holds(&among(more), &among(less)));
         }
 
         #[test]

@@ -13,7 +13,7 @@ use crate::{
     predict::{Prediction, Predictor},
 };
 
-pub use compile::{CompiledSegment as Compilation, SegmentNames, compile, references};
+pub use compile::{CompiledSegment, SegmentNames, compile as compile_segment, references as segment_references};
 pub use expression::{Expression, ExpressionError};
 
 /// The position of a segment in its snapshot.
@@ -27,8 +27,6 @@ impl SegmentIndex {
 }
 
 /// A segment, compiled.
-///
-/// Invariant: a segment that evaluation looks at through this one never leads back to it; the compiler sees to that.
 #[derive(Debug)]
 pub struct Segment {
     pub(crate) id: Arc<str>,
@@ -39,6 +37,8 @@ pub struct Segment {
     /// Nobody is a member who is one of any of these.
     pub(crate) exclusions: Box<[SegmentIndex]>,
     pub(crate) test: MemberTest,
+    /// The segments, itself among them, that lead to each other; empty if it stands on no cycle.
+    pub(crate) cycle: Arc<[SegmentIndex]>,
 }
 
 impl Segment {
@@ -64,9 +64,17 @@ impl Segment {
         self.parents.iter().chain(&self.exclusions).copied().chain(named)
     }
 
-    /// Leaves the segment without members, whatever its document says.
-    pub(crate) fn close(&mut self) {
-        self.test = MemberTest::Nobody;
+    /// A segment without members, which depends on nothing.
+    pub(crate) fn closed(id: &Arc<str>, priority: i64) -> Self {
+        let none = Box::default;
+        Self {
+            id: Arc::clone(id),
+            priority,
+            parents: none(),
+            exclusions: none(),
+            test: MemberTest::Nobody,
+            cycle: Arc::default(),
+        }
     }
 }
 
@@ -105,19 +113,39 @@ impl Accept {
 /// The rules of a segment.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    /// Each with its weight; `None`: it cannot hold.
-    rules: Box<[(Option<Condition>, f64)]>,
+    rules: Box<[Rule]>,
     /// So much weight must hold; `None`: all rules.
     min_score: Option<f64>,
 }
 
+#[derive(Debug)]
+struct Rule {
+    /// `None`: it cannot hold.
+    condition: Option<Condition>,
+    weight: f64,
+    /// The field, if the rule holds for one that is null; one that is missing fails every rule.
+    null_field: Option<Box<str>>,
+}
+
 impl Rules {
-    fn hold(&self, scope: &Scope<'_>) -> bool {
-        let holds = |rule: &Option<Condition>| rule.as_ref().is_some_and(|rule| rule.test(scope) == Truth::Yes);
+    fn hold(&self, scope: &Scope<'_, '_>) -> bool {
         match self.min_score {
-            None => self.rules.iter().all(|(rule, _)| holds(rule)),
-            Some(least) => self.rules.iter().filter(|(rule, _)| holds(rule)).map(|(_, weight)| weight).sum::<f64>() >= least,
+            None => self.rules.iter().all(|rule| rule.holds(scope)),
+            Some(least) => {
+                self.rules.iter().filter(|rule| rule.holds(scope)).map(|rule| rule.weight).sum::<f64>() >= least
+            }
         }
+    }
+}
+
+impl Rule {
+    fn holds(&self, scope: &Scope<'_, '_>) -> bool {
+        let is_null = || self.null_field.as_ref().is_some_and(|field| scope.context.attributes.is_null(field));
+        self.condition.as_ref().is_some_and(|condition| match condition.test(scope) {
+            Truth::Yes => true,
+            Truth::No => false,
+            Truth::Unknown => is_null(),
+        })
     }
 }
 
@@ -127,9 +155,9 @@ const ACTIVITY: &str = "activity";
 /// Whom an evaluation is for, and what was found out of the user's segments so far.
 ///
 /// Invariant: each segment is decided at most once.
-pub(crate) struct Scope<'a> {
-    pub(crate) context: Context<'a>,
-    segments: &'a [Option<Arc<Segment>>],
+pub(crate) struct Scope<'s, 'c> {
+    pub(crate) context: Context<'c>,
+    segments: &'s [Option<Arc<Segment>>],
     /// Two bits for each segment: whether it was decided, and how. Empty until one is asked for.
     decided: RefCell<SmallVec<[u64; 8]>>,
 }
@@ -137,19 +165,23 @@ pub(crate) struct Scope<'a> {
 /// Segments whose answers fit into one word.
 const PER_WORD: usize = 32;
 
-impl<'a> Scope<'a> {
-    pub(crate) fn new(context: Context<'a>, segments: &'a [Option<Arc<Segment>>]) -> Self {
+impl<'s, 'c> Scope<'s, 'c> {
+    pub(crate) fn new(context: Context<'c>, segments: &'s [Option<Arc<Segment>>]) -> Self {
         Self { context, segments, decided: RefCell::default() }
     }
 
     /// What a segment is called.
-    pub(crate) fn name(&self, segment: SegmentIndex) -> Option<&'a str> {
-        Some(&*self.segments.get(segment.position())?.as_ref()?.id)
+    pub(crate) fn name(&self, segment: SegmentIndex) -> Option<&'s str> {
+        self.segment(segment).map(|segment| &*segment.id)
+    }
+
+    fn segment(&self, segment: SegmentIndex) -> Option<&'s Segment> {
+        self.segments.get(segment.position())?.as_deref()
     }
 
     /// Whether the user is a member of a segment; of one that was removed, nobody is.
     pub(crate) fn is_member(&self, segment: SegmentIndex) -> bool {
-        let Some(compiled) = self.segments.get(segment.position()).and_then(Option::as_deref) else { return false };
+        let Some(compiled) = self.segment(segment) else { return false };
         let (word, shift) = (segment.position() / PER_WORD, segment.position() % PER_WORD * 2);
         {
             let mut decided = self.decided.borrow_mut();
@@ -160,19 +192,76 @@ impl<'a> Scope<'a> {
                 return decided[word] >> shift & 2 == 2;
             }
         }
-        let is_member = self.decide(compiled);
-        self.decided.borrow_mut()[word] |= (1 | u64::from(is_member) << 1) << shift;
+        if !compiled.cycle.is_empty() {
+            return self.decide_cycle(segment, &compiled.cycle);
+        }
+        let is_member = self.decide(compiled, &|segment| self.is_member(segment), &|segment| self.is_member(segment));
+        self.remember(segment, is_member);
         is_member
     }
 
-    fn decide(&self, segment: &Segment) -> bool {
-        segment.parents.iter().all(|parent| self.is_member(*parent))
-            && !segment.exclusions.iter().any(|exclusion| self.is_member(*exclusion))
+    fn remember(&self, segment: SegmentIndex, is_member: bool) {
+        let (word, shift) = (segment.position() / PER_WORD, segment.position() % PER_WORD * 2);
+        self.decided.borrow_mut()[word] |= (1 | u64::from(is_member) << 1) << shift;
+    }
+
+    /// Decides the segments that lead to each other by the well-founded semantics (Van Gelder, Ross and Schlipf 1991, as
+    /// an alternating fixpoint): who is a member follows from what is certain alone, a circle of parents gives nobody
+    /// membership, and neither does one that only an exclusion of itself could decide. So no order of the documents
+    /// matters.
+    fn decide_cycle(&self, asked: SegmentIndex, cycle: &[SegmentIndex]) -> bool {
+        let mut certain = Chosen::from_elem(false, cycle.len());
+        loop {
+            let possible = self.following(cycle, &certain);
+            let next = self.following(cycle, &possible);
+            if next == certain {
+                break;
+            }
+            certain = next;
+        }
+        let mut is_member = false;
+        for (segment, certain) in cycle.iter().zip(certain) {
+            self.remember(*segment, certain);
+            is_member |= *segment == asked && certain;
+        }
+        is_member
+    }
+
+    /// The least choice of segments that follows when just the `excluded` ones count against membership of others.
+    fn following(&self, cycle: &[SegmentIndex], excluded: &Chosen) -> Chosen {
+        let mut chosen = Chosen::from_elem(false, cycle.len());
+        let among = |choice: &Chosen, segment: SegmentIndex| match cycle.iter().position(|member| *member == segment) {
+            Some(at) => choice[at],
+            None => self.is_member(segment),
+        };
+        loop {
+            let before = chosen.clone();
+            for (at, segment) in cycle.iter().enumerate() {
+                let decide = |segment| {
+                    self.decide(segment, &|segment| among(&before, segment), &|segment| among(excluded, segment))
+                };
+                chosen[at] = before[at] || self.segment(*segment).is_some_and(decide);
+            }
+            if chosen == before {
+                return chosen;
+            }
+        }
+    }
+
+    /// Whether the user is a member of a segment, by who is `included` in others and who is `excluded` for being in them.
+    fn decide(
+        &self,
+        segment: &Segment,
+        included: &impl Fn(SegmentIndex) -> bool,
+        excluded: &impl Fn(SegmentIndex) -> bool,
+    ) -> bool {
+        segment.parents.iter().all(|parent| included(*parent))
+            && !segment.exclusions.iter().any(|exclusion| excluded(*exclusion))
             && match &segment.test {
                 MemberTest::Nobody => false,
                 MemberTest::Rules(rules) => rules.hold(self),
                 MemberTest::Composite(expression, rules) => {
-                    expression.holds(&|segment| self.is_member(*segment)) && rules.hold(self)
+                    expression.holds(&|segment| included(*segment), &|segment| excluded(*segment)) && rules.hold(self)
                 }
                 MemberTest::Live(rules) => self.context.attribute(ACTIVITY).is_some() && rules.hold(self),
                 MemberTest::Predicted(model, accept, rules) => {
@@ -181,3 +270,6 @@ impl<'a> Scope<'a> {
             }
     }
 }
+
+/// Which segments of a cycle are chosen.
+type Chosen = SmallVec<[bool; 16]>;

@@ -58,7 +58,7 @@ impl Compiler {
     fn publish(&self, compile: impl FnOnce(&mut World) -> std::sync::Arc<Snapshot>) -> Result<Compilation, String> {
         let mut compiled = self.compiled();
         let snapshot = compile(&mut compiled.world);
-        let (revision, empty) = (snapshot.revision().cloned(), snapshot.is_empty());
+        let (revision, empty) = (snapshot.revision().cloned(), snapshot.holds_nothing());
         if !self.publisher.publish(snapshot) {
             return Err("a snapshot was not published because a later one is served".to_owned());
         }
