@@ -5,6 +5,8 @@
 //! cannot be taken so, counts as the mean of the training.
 
 mod columns;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,6 @@ const LIMIT: f64 = 1e100;
 #[derive(Debug)]
 pub struct Predictor {
     columns: Columns,
-    scaler: Scaler,
     model: Model,
 }
 
@@ -64,13 +65,17 @@ struct Scaler {
 #[derive(Debug)]
 enum Model {
     Logistic {
+        scaler: Scaler,
         coefficients: Vec<f64>,
         intercept: f64,
     },
     KMeans {
+        scaler: Scaler,
         /// One row for each cluster, one after the other.
         centroids: Vec<f64>,
     },
+    #[cfg(feature = "onnx")]
+    Onnx(onnx::Network),
 }
 
 impl Predictor {
@@ -81,28 +86,28 @@ impl Predictor {
     pub fn compile(document: &ModelDocument) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(document.fields());
         let columns = Columns::read(&mut reader);
-        let kind = reader.text("/kind", &["kmeans", "logistic", "onnx"]);
-        let read = match kind {
-            Some("logistic") => {
-                let scaler = Scaler::read(&mut reader, columns.len());
-                let coefficients = reader.numbers("/coefficients", columns.len());
-                let intercept = reader.number("/intercept");
-                Some((scaler, Model::Logistic { coefficients, intercept }))
-            }
-            Some("kmeans") => {
-                let scaler = Scaler::read(&mut reader, columns.len());
-                Some((scaler, Model::KMeans { centroids: reader.rows("/centroids", columns.len(), MAX_CLUSTERS) }))
-            }
+        let model = match reader.text("/kind", &["kmeans", "logistic", "onnx"]) {
+            Some("logistic") => Some(Model::Logistic {
+                scaler: Scaler::read(&mut reader, columns.len()),
+                coefficients: reader.numbers("/coefficients", columns.len()),
+                intercept: reader.number("/intercept"),
+            }),
+            Some("kmeans") => Some(Model::KMeans {
+                scaler: Scaler::read(&mut reader, columns.len()),
+                centroids: reader.rows("/centroids", columns.len(), MAX_CLUSTERS),
+            }),
+            #[cfg(feature = "onnx")]
+            Some("onnx") => onnx::Network::read(&mut reader, columns.len()).map(Model::Onnx),
+            #[cfg(not(feature = "onnx"))]
             Some("onnx") => {
-                let message = "this flaggate was built without ONNX; build it with `--features onnx`";
-                reader.fault("/kind", message);
+                reader.fault("/kind", "this flaggate was built without ONNX; build it with `--features onnx`");
                 None
             }
             Some(_) | None => None,
         };
         let faults = reader.finish();
-        match read {
-            Some((scaler, model)) if faults.is_empty() => Ok(Self { columns, scaler, model }),
+        match model {
+            Some(model) if faults.is_empty() => Ok(Self { columns, model }),
             Some(_) | None => Err(faults),
         }
     }
@@ -110,9 +115,11 @@ impl Predictor {
     /// What the model says.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.model {
+        match &self.model {
             Model::Logistic { .. } => Kind::Probability,
             Model::KMeans { .. } => Kind::Clusters,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(network) => network.kind(),
         }
     }
 
@@ -122,43 +129,48 @@ impl Predictor {
         &self.columns
     }
 
-    /// How many clusters there are; `None` for a model that says a probability.
+    /// How many clusters there are; `None` for a model that says a probability, or does not say how many.
     #[must_use]
     pub fn clusters(&self) -> Option<usize> {
         match &self.model {
-            Model::KMeans { centroids } => Some(centroids.len() / self.columns.len()),
+            Model::KMeans { centroids, .. } => Some(centroids.len() / self.columns.len()),
             Model::Logistic { .. } => None,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(_) => None,
         }
     }
 
-    /// The middle of each cluster in the features' own units; `None` for a model that says a probability.
+    /// The middle of each cluster in the features' own units; `None` for a model that is not KMeans.
     #[must_use]
     pub fn centres(&self) -> Option<Vec<Vec<f64>>> {
-        let unscaled =
-            |row: &[f64]| row.iter().zip(self.scaler.iter()).map(|(at, (mean, scale))| at * scale + mean).collect();
         match &self.model {
-            Model::KMeans { centroids } => Some(centroids.chunks_exact(self.columns.len()).map(unscaled).collect()),
+            Model::KMeans { scaler, centroids } => {
+                let unscaled =
+                    |row: &[f64]| row.iter().zip(scaler.iter()).map(|(at, (mean, scale))| at * scale + mean).collect();
+                Some(centroids.chunks_exact(self.columns.len()).map(unscaled).collect())
+            }
             Model::Logistic { .. } => None,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(_) => None,
         }
     }
 
     /// Asks the model about who has these attributes.
     pub fn predict<'a>(&self, attribute: &impl Fn(&str) -> Option<Attribute<'a>>) -> Prediction {
-        let features = self.columns.iter().zip(self.scaler.iter()).map(|(column, (mean, scale))| {
-            // What is missing is the mean, which scales to 0.
-            attribute(column.name())
-                .and_then(|found| column.number(found))
-                .map_or(0.0, |number| scaled(number, mean, scale))
-        });
+        let features =
+            self.columns.iter().map(|column| attribute(column.name()).and_then(|found| column.number(found)));
         match &self.model {
-            Model::Logistic { coefficients, intercept } => {
-                let score = features.zip(coefficients).fold(*intercept, |sum, (feature, by)| by.mul_add(feature, sum));
+            Model::Logistic { scaler, coefficients, intercept } => {
+                let weighed = scaler.scaled(features).zip(coefficients);
+                let score = weighed.fold(*intercept, |sum, (feature, by)| by.mul_add(feature, sum));
                 Prediction::Probability(logistic(score))
             }
-            Model::KMeans { centroids } => {
-                let features: SmallVec<[f64; INLINE]> = features.collect();
+            Model::KMeans { scaler, centroids } => {
+                let features: SmallVec<[f64; INLINE]> = scaler.scaled(features).collect();
                 Prediction::Cluster(nearest(&features, centroids).0)
             }
+            #[cfg(feature = "onnx")]
+            Model::Onnx(network) => network.predict(features),
         }
     }
 }
@@ -178,10 +190,12 @@ impl Scaler {
     fn iter(&self) -> impl Iterator<Item = (f64, f64)> {
         self.mean.iter().copied().zip(self.scale.iter().copied())
     }
-}
 
-fn scaled(number: f64, mean: f64, scale: f64) -> f64 {
-    ((number - mean) / scale).clamp(-LIMIT, LIMIT)
+    /// Features by their distance from the mean in deviations. What is missing is the mean, which scales to 0.
+    fn scaled(&self, features: impl Iterator<Item = Option<f64>>) -> impl Iterator<Item = f64> {
+        let scaled = |number: f64, (mean, scale): (f64, f64)| ((number - mean) / scale).clamp(-LIMIT, LIMIT);
+        features.zip(self.iter()).map(move |(feature, by)| feature.map_or(0.0, |number| scaled(number, by)))
+    }
 }
 
 /// The logistic function, 1 / (1 + e⁻ˣ).

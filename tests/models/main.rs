@@ -2,5 +2,7 @@
 //! tests/data/models/make.py makes what is compared with.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "onnx")]
+mod exported;
 mod people;
 mod trained;

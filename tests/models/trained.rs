@@ -16,7 +16,7 @@ const PEOPLE: u64 = 20_000;
 
 static EVERYONE: LazyLock<Vec<Profile>> = LazyLock::new(|| (0..PEOPLE).map(person).collect());
 
-fn stored(name: &str) -> Value {
+pub(crate) fn stored(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models").join(name);
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
