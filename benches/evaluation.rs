@@ -62,6 +62,41 @@ fn evaluate(criterion: &mut Criterion) {
     }
 }
 
+/// Fifty segments: 35 of two rules each, ten composite, five that ask a model of 20 features.
+fn memberships(criterion: &mut Criterion) {
+    let columns: Vec<String> = (0..20).map(|number| format!("feature_{number}")).collect();
+    let model = json!({"id": "churn", "kind": "logistic", "feature_columns": columns,
+        "scaler": {"mean": vec![0.5; 20], "scale": vec![2.0; 20]}, "coefficients": vec![0.1; 20], "intercept": -0.3});
+    let plain = (0..35).map(|number| {
+        json!({"id": format!("plain-{number}"), "rules": [
+            {"field": "lifetime_value", "operator": "greater_than", "value": number * 20},
+            {"field": "country", "operator": "in", "value": ["DE", "FR", "IT"]}]})
+    });
+    let composite = (0..10).map(|number| {
+        let expression = format!("(plain-{number} OR plain-{}) AND NOT plain-{}", number + 10, number + 20);
+        json!({"id": format!("composite-{number}"), "type": "composite", "expression": expression})
+    });
+    let predicted = (0..5).map(|number| {
+        json!({"id": format!("likely-{number}"), "type": "ml_based", "ml_model_id": "churn", "threshold": f64::from(number) / 5.0})
+    });
+    let segments = plain.chain(composite).chain(predicted);
+    let documents =
+        segments.map(|segment| (DocumentKey::segment(segment["id"].as_str().unwrap()), segment.to_string().into()));
+    let documents = documents.chain([(DocumentKey::model("churn"), model.to_string().into())]);
+    let snapshot = World::new(None).load(revision(1), documents);
+    assert_eq!(snapshot.diagnostics().count(), 0);
+    let mut attributes: Map<String, Value> =
+        (0..20).map(|number| (format!("feature_{number}"), json!(number))).collect();
+    attributes.extend([("lifetime_value".to_owned(), json!(300)), ("country".to_owned(), json!("DE"))]);
+    let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+    criterion.bench_function("memberships of 50 segments", |bench| {
+        bench.iter(|| {
+            let evaluator = snapshot.evaluator(black_box(context));
+            snapshot.segments().filter(|(segment, _)| evaluator.is_member(*segment)).count()
+        });
+    });
+}
+
 fn compile(criterion: &mut Criterion) {
     let many = documents(10_000);
     let mut group = criterion.benchmark_group("compile");
@@ -98,5 +133,5 @@ fn compile(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, evaluate, compile);
+criterion_group!(benches, evaluate, memberships, compile);
 criterion_main!(benches);

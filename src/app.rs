@@ -76,13 +76,15 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles } = store::open(&config.store)?;
+        let store::Opened { documents: store, profiles: profile_store } = store::open(&config.store)?;
         let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
-        let profiles =
-            config.profiles.enabled.then(|| control.block_on(async { look_up(profiles, &config, &metrics) }));
+        let profiles = config
+            .profiles
+            .enabled
+            .then(|| control.block_on(async { look_up(profile_store.clone(), &config, &metrics) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
@@ -105,6 +107,7 @@ impl App {
             cell,
             sync,
             profiles,
+            profile_store,
             registry,
             named,
             drain,

@@ -19,6 +19,9 @@ const LOOK_UPS: usize = 256;
 /// A look-up that nobody waits for any more still fills the cache, but not for longer than this.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
 
+/// A timer rings up to this late: it counts whole milliseconds, and so does the wait for events below it.
+const LATE: Duration = Duration::from_millis(2);
+
 /// A look-up of one profile; `None`: the user has none.
 pub type LookUp = Pin<Box<dyn Future<Output = Result<Option<Profile>, String>> + Send>>;
 
@@ -53,7 +56,8 @@ struct Inner {
     source: Source,
     /// Where look-ups run: not on the threads that serve requests, as a store ties its connection to who connects.
     runtime: Handle,
-    budget: Duration,
+    /// How long is waited, so that no more than the budget is spent.
+    patience: Duration,
     ttl: Duration,
     cache: Cache<String, Cached>,
     look_ups: Semaphore,
@@ -77,7 +81,7 @@ impl Profiles {
         Self(Arc::new(Inner {
             source,
             runtime: Handle::current(),
-            budget: config.budget,
+            patience: config.budget - LATE.min(config.budget / 2),
             ttl: config.cache_ttl,
             cache: Cache::new(config.cache_entries),
             look_ups: Semaphore::new(LOOK_UPS),
@@ -101,7 +105,7 @@ impl Profiles {
         let (inner, metrics, user) = (Arc::clone(&self.0), &self.0.metrics, user_id.to_owned());
         // A task of its own, so that a slow answer still fills the cache.
         let look_up = self.0.runtime.spawn(async move { inner.look_up(user).await });
-        let (counter, found) = match timeout(self.0.budget, look_up).await {
+        let (counter, found) = match timeout(self.0.patience, look_up).await {
             Ok(Ok(Some(profile))) => (&metrics.looked_up, Found::Profile(profile)),
             Ok(Ok(None) | Err(_)) | Err(_) => (&metrics.unavailable, Found::Unavailable),
         };

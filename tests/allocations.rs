@@ -1,6 +1,6 @@
 //! Evaluation and prediction allocate nothing.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use flaggate::{
     model::{Attributes as _, Context, DocumentKey, ModelDocument, WorldRevision},
@@ -13,23 +13,23 @@ use serde_json::{Map, Value, json};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Allocations are counted for the whole process, so that one test counts at a time.
-static COUNTING: Mutex<()> = Mutex::new(());
+/// Allocations are counted for the whole process, so that one test runs at a time, from its first line to its last.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How many blocks `work` allocates.
-fn allocated(work: impl Fn()) -> u64 {
-    let alone = COUNTING.lock().unwrap();
+fn allocated(_alone: &MutexGuard<'_, ()>, work: impl Fn()) -> u64 {
     work(); // what is made once for each thread is made now
     let profiler = dhat::Profiler::builder().testing().build();
     let before = dhat::HeapStats::get().total_blocks;
     work();
     let count = dhat::HeapStats::get().total_blocks - before;
-    drop((profiler, alone));
+    drop(profiler);
     count
 }
 
 #[test]
 fn evaluation_allocates_nothing() {
+    let alone = ALONE.lock().unwrap();
     let flags = [
         json!({"key": "base", "rollout_enabled": true, "rollout_percentage": 100}),
         json!({"key": "top", "enabled": true}),
@@ -72,7 +72,7 @@ fn evaluation_allocates_nothing() {
             found.count();
         }
     };
-    let count = allocated(|| {
+    let count = allocated(&alone, || {
         evaluate("drawn");
         evaluate("flag");
     });
@@ -81,6 +81,7 @@ fn evaluation_allocates_nothing() {
 
 #[test]
 fn prediction_allocates_nothing() {
+    let alone = ALONE.lock().unwrap();
     let columns: Vec<String> = (0..32).map(|number| format!("feature_{number}")).collect();
     let model = |fields: Value| {
         let mut document = json!({"id": "model", "feature_columns": columns, "encodings": {"feature_7": {"DE": 1}},
@@ -97,10 +98,46 @@ fn prediction_allocates_nothing() {
             .as_object()
             .unwrap()
             .clone();
-    let count = allocated(|| {
+    let count = allocated(&alone, || {
         for model in &models {
             std::hint::black_box(model.predict(&|name| attributes.attribute(name)));
         }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn membership_allocates_nothing() {
+    let alone = ALONE.lock().unwrap();
+    let plain = (0..200).map(|number| {
+        let rules = json!([{"field": "age", "operator": "gte", "value": number}, {"field": "country", "operator": "in", "value": ["DE"]}]);
+        json!({"id": format!("plain-{number}"), "rules": rules, "min_score": 1.5})
+    });
+    let composite = (0..50).map(|number| {
+        let expression = format!("(plain-{number} OR plain-{}) AND NOT plain-{}", number + 50, number + 100);
+        json!({"id": format!("composite-{number}"), "type": "composite", "expression": expression, "parent_segments": ["plain-1"],
+            "exclusion_segments": ["and_around"]})
+    });
+    let cycle = [
+        json!({"id": "around", "exclusion_segments": ["and_around"]}),
+        json!({"id": "and_around", "exclusion_segments": ["around"], "rules": [{"field": "age", "operator": "lte", "value": 1}]}),
+    ];
+    let segments: Vec<Value> = plain.chain(composite).chain(cycle).collect();
+    let documents = segments
+        .iter()
+        .map(|segment| (DocumentKey::segment(segment["id"].as_str().unwrap()), segment.to_string().into()));
+    let flag = json!({"key": "flag", "targeting_enabled": true, "targeting_rules": [
+        {"segments": ["composite-1", "plain-150"]}, {"attribute": "segment", "operator": "starts_with", "value": "composite"},
+        {"attribute": "segment", "operator": "exists", "value": false}]});
+    let documents = documents.chain([(DocumentKey::flag("flag"), flag.to_string().into())]);
+    let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
+    let attributes: Map<String, Value> = json!({"country": "DE", "age": 30}).as_object().unwrap().clone();
+    let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+    let count = allocated(&alone, || {
+        let mut evaluator = snapshot.evaluator(context);
+        std::hint::black_box(evaluator.evaluate(snapshot.flag("flag").unwrap()));
+        let joined = snapshot.segments().filter(|(segment, _)| evaluator.is_member(*segment)).count();
+        assert_eq!(joined, 31 + 31 + 1);
     });
     assert_eq!(count, 0);
 }

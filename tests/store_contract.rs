@@ -4,6 +4,7 @@
 #[macro_use]
 #[path = "support/promises.rs"]
 mod promises;
+#[macro_use]
 #[path = "support/profiles.rs"]
 mod profile_promises;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use flaggate::{
     config::{self, StoreKind},
-    store::{EmbeddedStore, Expected, MemoryProfiles, MemoryStore, Store, StoreError, open},
+    store::{EmbeddedStore, Expected, MemoryProfiles, MemoryStore, ProfileStore, Store, StoreError, open},
 };
 use tempfile::TempDir;
 
@@ -35,13 +36,24 @@ fn embedded() -> Home {
 contract!(memory_store, crate::memory);
 contract!(embedded_store, crate::embedded);
 
-#[tokio::test]
-async fn profiles_keep_their_promises() {
-    profile_promises::keeps_its_promises(Arc::new(MemoryProfiles::new())).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    profile_promises::keeps_its_promises(Arc::new(EmbeddedStore::open(&path).unwrap())).await;
+/// A store of profiles, and the folder that it may live in.
+struct ProfileHome {
+    profiles: Arc<dyn ProfileStore>,
+    _folder: TempDir,
 }
+
+fn profiles_in_memory() -> ProfileHome {
+    ProfileHome { profiles: Arc::new(MemoryProfiles::new()), _folder: tempfile::tempdir().unwrap() }
+}
+
+fn profiles_in_a_file() -> ProfileHome {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
+    ProfileHome { profiles: Arc::new(store), _folder: folder }
+}
+
+profile_contract!(memory_profiles, crate::profiles_in_memory);
+profile_contract!(embedded_profiles, crate::profiles_in_a_file);
 
 #[tokio::test]
 async fn each_memory_store_is_a_life_of_its_own() {

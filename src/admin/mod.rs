@@ -16,6 +16,7 @@ mod ofrep;
 mod openapi;
 mod paging;
 mod problem;
+mod profiles;
 mod refusal;
 mod trail;
 mod transfer;
@@ -38,7 +39,7 @@ use crate::{
     drain::Drain,
     profiles::Profiles,
     snapshot::SnapshotCell,
-    store::{Store, SyncHandle},
+    store::{ProfileStore, Store, SyncHandle},
 };
 
 pub use access::Access;
@@ -66,6 +67,8 @@ pub struct Admin {
     pub sync: SyncHandle,
     /// Where users' profiles are looked up, if they are.
     pub profiles: Option<Profiles>,
+    /// Where users' profiles are written.
+    pub profile_store: Arc<dyn ProfileStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
@@ -104,6 +107,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(flags::router())
         .merge(transfer::router())
         .merge(trail::router())
+        .merge(profiles::router())
         .merge(explain::router())
         .merge(live::router())
         .merge(ofrep::router())

@@ -35,12 +35,12 @@ pub(super) async fn as_problems(mut response: Response) -> Response {
     problem
 }
 
-/// `{pointer, message}` for a place in the body, `{parameter, message}` for one of the query.
+/// `{pointer, message}` for a place in the body, `{parameter, message}` for one of the query or the path.
 fn error(issue: &Value) -> Value {
     let steps = issue["loc"].as_array().map(Vec::as_slice).unwrap_or_default();
     let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), str::to_owned);
     match steps.split_first() {
-        Some((place, [name, ..])) if place == "query" => {
+        Some((place, [name, ..])) if place == "query" || place == "path" => {
             json!({ "parameter": step(name), "message": issue["msg"] })
         }
         // The place is an offset, as there is nothing that could be pointed into.

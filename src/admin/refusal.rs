@@ -70,6 +70,11 @@ impl Issue {
         Self { loc: vec!["query".into(), name.into()], msg: msg.to_owned(), kind: "value_error", ctx: None }
     }
 
+    /// An issue of the parameter `name` in the path.
+    pub(super) fn of_path(name: &str, msg: &str) -> Self {
+        Self { loc: vec!["path".into(), name.into()], msg: msg.to_owned(), kind: "value_error", ctx: None }
+    }
+
     /// The same, below `step`.
     pub(super) fn at(mut self, step: impl Into<Value>) -> Self {
         self.loc.push(step.into());

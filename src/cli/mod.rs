@@ -8,6 +8,7 @@ mod failure;
 mod flags;
 mod located;
 mod plan;
+mod profiles;
 mod remote;
 mod status;
 mod table;
@@ -30,7 +31,10 @@ use crate::{
     demo,
 };
 
-use self::{failure::Failure, remote::Remote};
+use self::{
+    failure::{Failure, Kind},
+    remote::Remote,
+};
 
 pub use vectors::{Quirks, Report, run as run_vectors};
 
@@ -76,6 +80,9 @@ enum Command {
     /// Look at flags and change them.
     #[command(subcommand)]
     Flags(flags::Flags),
+    /// Look at what is stored of users, and change it.
+    #[command(subcommand)]
+    Profiles(profiles::Profiles),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -132,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
+        Command::Profiles(profiles) => profiles.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),
@@ -194,6 +202,23 @@ fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {
     }
     say(&format!("{} passed, {} failed, {} skipped", report.passed, report.mismatches.len(), report.skipped))?;
     Ok(if report.mismatches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks whether to delete something; a failure when nobody says yes.
+fn confirm_deletion(what: &str) -> Result<()> {
+    let mut stderr = std::io::stderr();
+    if !std::io::stdin().is_terminal() {
+        let what = "nothing was deleted: there is no terminal to ask on";
+        return Err(Failure::new(Kind::Other, what).hinting("--yes deletes without asking").into());
+    }
+    write!(stderr, "delete {what}? [y/N] ")?;
+    stderr.flush()?;
+    let mut reply = String::new();
+    std::io::stdin().read_line(&mut reply)?;
+    match matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        true => Ok(()),
+        false => Err(Failure::new(Kind::Other, "nothing was deleted").into()),
+    }
 }
 
 /// Writes a line to standard output.

@@ -209,15 +209,15 @@ impl Checker<'_> {
 
     fn inject(&mut self, root: &Table) -> Inject {
         let table = root.table("inject").map(|(table, _)| table);
+        let texts = |name: &str| {
+            table.into_iter().flat_map(|table| table.texts(name)).map(|(text, _)| text.to_owned()).collect()
+        };
         let inject = Inject {
             user_id: self.headers(table, "user_id", "x-user-id"),
             user_segments: self.headers(table, "user_segments", "x-user-segments"),
             user_context: self.headers(table, "user_context", "x-user-context"),
-            context_attributes: table
-                .into_iter()
-                .flat_map(|table| table.texts("context_attributes"))
-                .map(|(text, _)| text.to_owned())
-                .collect(),
+            segments: texts("segments"),
+            context_attributes: texts("context_attributes"),
             flags: self.headers(table, "flags", "x-flags"),
             route: self.headers(table, "route", "x-flaggate-route"),
             request_id: self.headers(table, "request_id", "x-request-id"),

@@ -208,6 +208,8 @@ pub struct Inject {
     pub user_id: HeaderName,
     /// The segments. Default `X-User-Segments`.
     pub user_segments: HeaderName,
+    /// The segments that are told besides those that the route's flags name. Default none.
+    pub segments: Vec<String>,
     /// The attributes, base64url JSON. Default `X-User-Context`.
     pub user_context: HeaderName,
     /// Which attributes go into `user_context`. Default none: the header is then not sent.

@@ -247,7 +247,18 @@ static ATTRIBUTE: Section = Section {
 static INJECT: Section = Section {
     keys: &[
         key("user_id", Kind::Text, "\"X-User-Id\"", "header with the user id"),
-        key("user_segments", Kind::Text, "\"X-User-Segments\"", "header with the user's segments"),
+        key(
+            "user_segments",
+            Kind::Text,
+            "\"X-User-Segments\"",
+            "header with the user's segments: ids, separated by commas",
+        ),
+        key(
+            "segments",
+            TEXTS,
+            "[]",
+            "the segments that `user_segments` tells of besides those that the route's flags name",
+        ),
         key("user_context", Kind::Text, "\"X-User-Context\"", "header with attributes, base64url JSON"),
         key(
             "context_attributes",

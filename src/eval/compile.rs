@@ -1,6 +1,6 @@
 //! Compiles a flag's effective document (environment and inheritance applied) into a [`CompiledFlag`].
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ahash::AHashMap;
 use serde_json::{Map, Value, json};
@@ -14,8 +14,9 @@ use super::{
         Switch, VariationTally, Wants,
     },
     json::{equal, is_truthy},
+    membership::MembershipTest,
     operator::parse_time,
-    segment::SegmentNames,
+    segment::{SegmentIndex, SegmentNames},
     split,
     unit::Unit,
 };
@@ -52,6 +53,12 @@ pub fn compile(
     let mut compiler = Compiler { read, key, outcomes, variants: &EMPTY, segments, earlier };
     let flag = compiler.flag(find);
     Compiled { flag, faults: compiler.read.faults }
+}
+
+fn named_segments(rules: &[Rule]) -> Box<[SegmentIndex]> {
+    let tests = rules.iter().flat_map(|rule| rule.condition.memberships()).filter(|test| test.names_segments());
+    let named: BTreeSet<SegmentIndex> = tests.flat_map(MembershipTest::segments).collect();
+    named.into_iter().collect()
 }
 
 static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
@@ -100,6 +107,7 @@ impl<'d> Compiler<'d> {
             parent,
             prerequisites,
             targets: if targeting { targets } else { AHashMap::new() },
+            segments: if targeting { named_segments(&rules) } else { Box::default() },
             rules: if targeting { rules.into() } else { Box::default() },
             rollout: rollout
                 .filter(|_| quarantined || self.read.fields.get("rollout_enabled") == Some(&Value::Bool(true))),

@@ -40,6 +40,8 @@ pub struct CompiledFlag {
     pub(crate) prerequisites: Box<[Prerequisite]>,
     pub(crate) targets: AHashMap<Box<str>, OutcomeIndex>,
     pub(crate) rules: Box<[Rule]>,
+    /// The segments that the rules name, each once.
+    pub(crate) segments: Box<[SegmentIndex]>,
     pub(crate) rollout: Option<Rollout>,
 }
 
@@ -145,16 +147,10 @@ impl CompiledFlag {
         parent.into_iter().chain(absent).chain(unknown).collect()
     }
 
-    /// The segments that evaluation of this flag may look at; one may come twice.
-    pub fn segments(&self) -> impl Iterator<Item = SegmentIndex> {
-        let tests = self.rules.iter().flat_map(|rule| rule.condition.memberships());
-        tests.flat_map(MembershipTest::segments)
-    }
-
-    /// The segments that this flag names; one may come twice.
-    pub(crate) fn named_segments(&self) -> impl Iterator<Item = SegmentIndex> {
-        let tests = self.rules.iter().flat_map(|rule| rule.condition.memberships());
-        tests.filter(|test| test.names_segments()).flat_map(MembershipTest::segments)
+    /// The segments that this flag names.
+    #[must_use]
+    pub fn segments(&self) -> &[SegmentIndex] {
+        &self.segments
     }
 
     /// Whether evaluation of this flag looks at segments, those that are yet to come included.

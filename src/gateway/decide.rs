@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     config::{Route, UpstreamIndex},
-    eval::Evaluation,
+    eval::{Evaluation, Flags as _, Segment, SegmentIndex},
     snapshot::{Evaluator, Snapshot},
 };
 
@@ -50,6 +50,24 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
         let evaluation = self.snapshot.flag(key).and_then(|flag| self.evaluator.evaluate(flag));
         self.seen.push((key, evaluation));
         evaluation
+    }
+
+    /// The segments that the user is a member of, among those that the flags evaluated so far name and these; those of the
+    /// highest priority first, then by id.
+    pub(super) fn segments(&self, also: &[String]) -> SmallVec<[&'s Segment; 8]> {
+        let snapshot = self.snapshot;
+        let flags = self.seen.iter().filter_map(|(key, _)| Some(snapshot.get(snapshot.flag(key)?)?.segments()));
+        let also = also.iter().filter_map(|id| snapshot.segment(id));
+        let mut named: SmallVec<[SegmentIndex; 16]> = flags.flatten().copied().chain(also).collect();
+        named.sort_unstable();
+        named.dedup();
+        let joined = named.into_iter().filter(|segment| self.evaluator.is_member(*segment));
+        let mut joined: SmallVec<[&'s Segment; 8]> =
+            joined.filter_map(|segment| snapshot.segment_at(segment)).collect();
+        joined.sort_unstable_by(|left, right| {
+            right.priority().cmp(&left.priority()).then_with(|| left.id().cmp(right.id()))
+        });
+        joined
     }
 }
 

@@ -6,7 +6,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use crate::{config::Inject, eval::Evaluation};
+use crate::{
+    config::Inject,
+    eval::{Evaluation, Segment},
+    model::is_writable_key,
+};
 
 /// The longest flags header, in bytes; it is cut at a whole entry.
 const MAX_FLAGS_BYTES: usize = 8 << 10;
@@ -20,7 +24,16 @@ pub(super) struct Protected(Vec<HeaderName>);
 
 impl Protected {
     pub(super) fn new(inject: &Inject) -> Self {
-        let Inject { user_id, user_segments, user_context, context_attributes: _, flags, route, request_id } = inject;
+        let Inject {
+            user_id,
+            user_segments,
+            segments: _,
+            user_context,
+            context_attributes: _,
+            flags,
+            route,
+            request_id,
+        } = inject;
         let own = [user_id, user_segments, user_context, flags, route, request_id].map(Clone::clone);
         let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"];
         Self(own.into_iter().chain(forwarded.map(HeaderName::from_static)).collect())
@@ -113,6 +126,19 @@ fn decimal(number: f64) -> String {
     let text = format!("{number:.3}");
     let short = text.trim_end_matches('0');
     if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
+}
+
+/// The ids of segments, separated by commas. An id that a header cannot carry unmistakably is left out.
+pub(super) fn segments(segments: &[&Segment]) -> String {
+    let ids = segments.iter().map(|segment| segment.id()).filter(|id| is_writable_key(id));
+    let mut text = String::new();
+    for id in ids {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(id);
+    }
+    text
 }
 
 /// Attributes as base64url JSON.

@@ -252,6 +252,7 @@ impl Requests {
         for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
             flags.evaluate(key);
         }
+        let segments = flags.segments(&self.config.inject.segments);
         if let (None, true, Some(profiles)) = (&found, attributes.lacked(), profiles) {
             asks_for_more.store(true, Ordering::Relaxed);
             return Err(NeedsProfile { profiles, user_id: user_id.into_owned() });
@@ -276,6 +277,9 @@ impl Requests {
         let names = &self.config.inject;
         if !user_id.is_empty() {
             prepared.tell(&names.user_id, &user_id);
+        }
+        if !segments.is_empty() {
+            prepared.tell(&names.user_segments, &headers::segments(&segments));
         }
         self.tell_flags(route, &mut flags, &mut prepared);
         let shown = names

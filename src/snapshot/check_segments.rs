@@ -44,7 +44,7 @@ pub(super) fn dependents(snapshot: &Snapshot, id: &str) -> (Vec<Arc<str>>, Vec<A
     let documents = snapshot.segments.documents.iter().filter(|(other, document)| &***other != id && names(document));
     let segments = documents.map(|(other, _)| Arc::clone(other)).collect();
     let Some(index) = snapshot.segment(id) else { return (segments, Vec::new()) };
-    let flags = snapshot.flags().filter(|flag| flag.compiled.named_segments().any(|named| named == index));
+    let flags = snapshot.flags().filter(|flag| flag.compiled.segments().contains(&index));
     let mut flags: Vec<Arc<str>> = flags.map(|flag| Arc::clone(&flag.compiled.key)).collect();
     flags.sort_unstable();
     (segments, flags)

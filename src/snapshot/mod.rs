@@ -6,6 +6,8 @@ mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+#[cfg(test)]
+mod segment_tests;
 mod segments;
 mod stale;
 #[cfg(test)]
@@ -126,6 +128,12 @@ impl Snapshot {
     /// All segments, those of the highest priority first, then by id.
     pub fn segments(&self) -> impl Iterator<Item = (SegmentIndex, &Segment)> {
         self.segments.ordered.iter().filter_map(|index| Some((*index, self.segments.get(*index)?)))
+    }
+
+    /// One segment; `None` if it was removed.
+    #[must_use]
+    pub fn segment_at(&self, segment: SegmentIndex) -> Option<&Segment> {
+        self.segments.get(segment)
     }
 
     /// The document of a segment, as served.

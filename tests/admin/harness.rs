@@ -1,13 +1,14 @@
 //! An admin listener over a store in memory.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
     admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, UsageWatch},
     config,
     drain::Drain,
+    profiles::{Profiles, Source},
     snapshot::SnapshotCell,
-    store::{Follower, MemoryStore, Store, SyncOptions},
+    store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
     telemetry::Metrics,
 };
 use reqwest::{Client, Method, redirect::Policy};
@@ -37,7 +38,34 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
     listen_as(store, &config::Admin::default()).await
 }
 
+/// A listener whose users are in this store.
+pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let address = listen_with(store.clone(), profiles, &config::Admin::default()).await;
+    Served { address, store, client: client() }
+}
+
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
+    listen_with(store, Arc::new(MemoryProfiles::new()), config).await
+}
+
+/// Profiles are kept in memory for long, so that what is stale shows.
+fn cache(store: &Arc<dyn ProfileStore>, metrics: &Metrics) -> Profiles {
+    let store = Arc::clone(store);
+    let source: Source = Box::new(move |user_id| {
+        let (store, user_id) = (Arc::clone(&store), user_id.to_owned());
+        Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
+    });
+    let minute = Duration::from_secs(60);
+    let config = config::Profiles { enabled: true, budget: minute, cache_entries: 1000, cache_ttl: minute };
+    Profiles::new(source, &config, metrics.profiles())
+}
+
+async fn listen_with(
+    store: Arc<dyn Store>,
+    profile_store: Arc<dyn ProfileStore>,
+    config: &config::Admin,
+) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -52,7 +80,8 @@ async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr 
         store,
         cell,
         sync,
-        profiles: None,
+        profiles: Some(cache(&profile_store, &metrics)),
+        profile_store,
         registry,
         named: Arc::new([]),
         drain,

@@ -10,6 +10,7 @@ mod harness;
 mod history;
 mod listing;
 mod ofrep;
+mod profiles;
 mod races;
 mod transfer;
 mod wire;

@@ -8,7 +8,7 @@ use flaggate::{
     drain::Drain,
     model::DocumentKey,
     snapshot::SnapshotCell,
-    store::{Expected, Follower, MemoryStore, Store, SyncHandle, SyncOptions, Write},
+    store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -51,6 +51,7 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
         cell,
         sync: sync.clone(),
         profiles: None,
+        profile_store: Arc::new(MemoryProfiles::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
         drain: drain.clone(),

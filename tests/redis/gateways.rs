@@ -26,7 +26,8 @@ impl World {
         let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\n{store}", redis.port);
         let mut gateways = Vec::new();
         for number in 1..=count {
-            let name = format!("server.name = \"gateway-{number}\"");
+            // A machine that is busy must not make a quick answer late.
+            let name = format!("server.name = \"gateway-{number}\"\nprofiles.budget = \"2s\"");
             gateways.push(Gateway::start(upstreams, &store, &name).await);
         }
         let flag = json!({ "key": "canary", "name": "Canary", "rollout_enabled": true, "rollout_percentage": 0 });
@@ -196,4 +197,22 @@ async fn what_is_stored_of_a_user_decides_at_every_gateway() {
     let asked = json!({ "user_id": "ann" });
     let (_, answer) = world.gateways[1].ask("POST", "/flags/canary/evaluate", Some(asked)).await;
     assert_eq!((&answer["value"], &answer["reason"]), (&json!(true), &json!("targeting_match")), "{answer}");
+
+    // Who is asked to write it goes by it from the next request on, the other one as soon as it is told.
+    for (method, path, body, expected) in [
+        ("PUT", "/profiles/ann", json!({ "attributes": { "plan": "free" } }), "stable"),
+        ("PATCH", "/profiles/ann", json!({ "attributes": { "plan": "pro" } }), "canary"),
+        ("DELETE", "/profiles/ann", json!({}), "stable"),
+        ("POST", "/profiles:batch", json!({ "user_id": "ann", "attributes": { "plan": "pro" } }), "canary"),
+    ] {
+        let sent = reqwest::Client::new()
+            .request(method.parse().unwrap(), format!("http://{}{path}", world.gateways[0].admin))
+            .header("content-type", if path == "/profiles:batch" { "application/x-ndjson" } else { "application/json" })
+            .body(body.to_string());
+        let answer = sent.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method} {path}");
+        answer.bytes().await.unwrap();
+        assert_eq!(world.gateways[0].client().get("ann").await.as_deref(), Some(expected), "{method} {path}");
+        until("the other gateway is told", async || world.reached().await == all(expected, 2)).await;
+    }
 }

@@ -5,6 +5,7 @@
 #[path = "../support/promises.rs"]
 mod promises;
 
+#[macro_use]
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 

@@ -1,6 +1,8 @@
 //! What the promises about Redis come to in figures. Small by default, as a guard that is never close; with
 //! `FLAGGATE_MEASURE=full` in the sizes of `docs/operations.md`, whose table they print.
 
+mod profiles;
+
 use std::{sync::Arc, time::Duration};
 
 use flaggate::{

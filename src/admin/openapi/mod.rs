@@ -38,6 +38,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
         (name = "evaluation", description = "What a flag gives a user."),
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
         (name = "live", description = "Changes as they happen."),
+        (name = "profiles", description = "What is stored of users, and what they do now."),
         (name = "history", description = "What was, and who changed it."),
         (name = "transfer", description = "Taking flags out and in."),
         (name = "access", description = "Who calls."),
@@ -70,7 +71,20 @@ macro_rules! schemas {
     };
 }
 
-schemas!(Flag, NewFlag, Written, Evaluation, EvaluateRequest, Refusal, Problem);
+schemas!(
+    Flag,
+    NewFlag,
+    Written,
+    Evaluation,
+    EvaluateRequest,
+    Profile,
+    NewProfile,
+    WrittenProfile,
+    ProfilePage,
+    Activity,
+    Refusal,
+    Problem
+);
 
 /// A router that collects annotations.
 pub(super) fn collecting() -> OpenApiRouter<Admin> {

@@ -1,9 +1,6 @@
 //! What all changes have in common, and `flaggate flags delete`.
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
@@ -12,6 +9,7 @@ use serde_json::Value;
 
 use super::{ask, history::differences, path, revision};
 use crate::cli::{
+    confirm_deletion,
     failure::{Failure, Kind},
     remote::{Answer, Remote, Request},
     say,
@@ -85,17 +83,7 @@ impl Changing {
 impl Delete {
     pub(super) fn run(&self) -> Result<ExitCode> {
         if !self.yes && !self.changing.dry_run {
-            if !io::stdin().is_terminal() {
-                let what = "nothing was deleted: there is no terminal to ask on";
-                return Err(Failure::new(Kind::Other, what).hinting("--yes deletes without asking").into());
-            }
-            write!(io::stderr(), "delete the flag {:?}? [y/N] ", self.key)?;
-            io::stderr().flush()?;
-            let mut reply = String::new();
-            io::stdin().read_line(&mut reply)?;
-            if !matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-                return Err(Failure::new(Kind::Other, "nothing was deleted").into());
-            }
+            confirm_deletion(&format!("the flag {:?}", self.key))?;
         }
         self.changing.send(Method::DELETE, &self.key, &path(&self.key, ""), &[], None)
     }

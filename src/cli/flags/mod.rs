@@ -5,7 +5,7 @@ mod create;
 mod history;
 mod look;
 mod set;
-mod values;
+pub(super) mod values;
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// What stands for itself in a path.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+pub(super) const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Flags {

@@ -79,12 +79,12 @@ impl Assignment {
 }
 
 /// JSON if it is, else text.
-pub(super) fn value(text: &str) -> Value {
+pub(in crate::cli) fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 /// The object in a file: JSON, or YAML by the file's name; `-` is standard input.
-pub(super) fn file(path: &Path) -> Result<Map<String, Value>> {
+pub(in crate::cli) fn file(path: &Path) -> Result<Map<String, Value>> {
     let name = path.display();
     let text = if path.as_os_str() == "-" {
         let mut text = String::new();

@@ -6,7 +6,7 @@ mod profiles;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -47,6 +47,8 @@ pub struct EmbeddedStore {
     /// do not fill up the threads for blocking work.
     writing: Arc<Mutex<Leases>>,
     users: UserFeed,
+    /// At how many activities those that ended are thrown away next.
+    activity_full_at: Arc<AtomicU64>,
     presence: Presence,
 }
 
@@ -71,6 +73,7 @@ impl EmbeddedStore {
             file: Arc::new(file),
             writing: Arc::default(),
             users: UserFeed::new(),
+            activity_full_at: Arc::default(),
             presence: Presence::default(),
         })
     }
@@ -363,7 +366,7 @@ impl From<StoreError> for Failure {
 
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        Self::Damaged(format!("an audit entry cannot be understood: {error}"))
+        Self::Damaged(format!("an entry cannot be understood: {error}"))
     }
 }
 

@@ -246,6 +246,11 @@ impl Live {
         &self.run
     }
 
+    /// Names one life of the server's keys in memory, or a shorter time: where a scan is means nothing in another one.
+    pub(super) fn life(&self) -> String {
+        if self.run.is_empty() { self.number.to_string() } else { self.run.to_string() }
+    }
+
     /// The same connection, for something that takes long.
     pub(super) fn patient(mut self, answer_timeout: Duration) -> Self {
         self.connection.set_response_timeout(answer_timeout);

@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod gateways;
 mod names;
+mod population;
 mod profiles;
 mod reading;
 mod reconcile;

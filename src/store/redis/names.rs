@@ -73,8 +73,23 @@ impl Names {
         format!("{}{name}", self.prefix)
     }
 
+    /// Matches the keys of all profiles.
+    pub(super) fn profiles_pattern(&self) -> String {
+        self.begins_with("user_profile:")
+    }
+
+    /// The user of a profile's key; none: nobody could name that user.
+    pub(super) fn user_of<'k>(&self, key: &'k [u8]) -> Option<&'k str> {
+        std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?.strip_prefix("user_profile:")
+    }
+
     /// Matches the keys of all documents of a kind.
     pub(super) fn pattern(&self, kind: DocumentKind) -> String {
+        self.begins_with(&format!("{}:", kind.as_str()))
+    }
+
+    /// Matches all keys that begin so.
+    fn begins_with(&self, name: &str) -> String {
         let mut pattern = String::new();
         for letter in self.prefix.chars() {
             if matches!(letter, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
@@ -82,7 +97,7 @@ impl Names {
             }
             pattern.push(letter);
         }
-        pattern + kind.as_str() + ":*"
+        pattern + name + "*"
     }
 
     fn own(&self, name: &str) -> String {
@@ -123,5 +138,9 @@ mod tests {
         assert_eq!(Names::new("").pattern(DocumentKind::Flag), "flag:*");
         assert_eq!(Names::new("{a}*[b]\\:").pattern(DocumentKind::Flag), "{a}\\*\\[b\\]\\\\:flag:*");
         assert_eq!(Names::new("{a}:").control()[0], "{a}:flaggate:revision");
+        let names = Names::new("*");
+        assert_eq!(names.profiles_pattern(), "\\*user_profile:*");
+        assert_eq!(names.user_of(names.profile("ann:b").as_bytes()), Some("ann:b"));
+        assert_eq!((names.user_of(b"user_profile:ann"), names.user_of(b"*user_profile:\xff")), (None, None));
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Scripts {
     pub(super) beat: Script,
     pub(super) gateways: Script,
     pub(super) lease: Script,
+    pub(super) put_profiles: Script,
+    pub(super) patch_profile: Script,
+    pub(super) set_memberships: Script,
 }
 
 /// What documents are read for.
@@ -48,6 +51,9 @@ impl Scripts {
             beat: Script::new(include_str!("scripts/beat.lua")),
             gateways: Script::new(include_str!("scripts/gateways.lua")),
             lease: Script::new(include_str!("scripts/lease.lua")),
+            put_profiles: Script::new(include_str!("scripts/put_profiles.lua")),
+            patch_profile: Script::new(include_str!("scripts/patch_profile.lua")),
+            set_memberships: Script::new(include_str!("scripts/set_memberships.lua")),
         }
     }
 
