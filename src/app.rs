@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Training, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -115,6 +115,7 @@ impl App {
             explain: Some(explain(&parts)),
             ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
+            training: Training::default(),
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {

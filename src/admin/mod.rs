@@ -12,6 +12,7 @@ mod form;
 mod gateways;
 mod health;
 mod live;
+mod models;
 mod ofrep;
 mod openapi;
 mod paging;
@@ -47,6 +48,7 @@ pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 pub use live::{Limits as LiveLimits, Live};
+pub use models::Training;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -83,6 +85,8 @@ pub struct Admin {
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
     pub usage: UsageWatch,
+    /// The model that is being trained, if one is.
+    pub training: Training,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -108,6 +112,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(transfer::router())
         .merge(trail::router())
         .merge(profiles::router())
+        .merge(models::router())
         .merge(explain::router())
         .merge(live::router())
         .merge(ofrep::router())

@@ -7,6 +7,7 @@ mod explain;
 mod failure;
 mod flags;
 mod located;
+mod models;
 mod plan;
 mod profiles;
 mod remote;
@@ -83,6 +84,9 @@ enum Command {
     /// Look at what is stored of users, and change it.
     #[command(subcommand)]
     Profiles(profiles::Profiles),
+    /// Look at trained models, train and change them.
+    #[command(subcommand)]
+    Models(models::Models),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Profiles(profiles) => profiles.run(),
+        Command::Models(models) => models.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Training, UsageWatch},
     config,
     drain::Drain,
     profiles::{Profiles, Source},
@@ -89,6 +89,7 @@ async fn listen_with(
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, UsageWatch},
+    admin::{self, Access, Admin, Live, LiveLimits, Training, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
@@ -59,6 +59,7 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -31,6 +31,7 @@ use crate::{
 };
 
 pub(super) use change::Key;
+pub(super) use rollback::revision_of;
 pub use stale::UsageWatch;
 
 /// How long a write waits until this gateway serves it.

@@ -49,8 +49,8 @@ const ALL: usize = 1 << 20;
     )
 )]
 pub(super) async fn rollback(State(admin): State<Admin>, ask: Ask, body: Body) -> Result<Response, Refusal> {
-    let revision = revision(body.object()?)?;
-    let earlier = admin.earlier(&ask.key, revision).await?;
+    let revision = revision_of(body.object()?)?;
+    let earlier = admin.earlier(&DocumentKey::flag(&*ask.key), revision).await?;
     let earlier = FlagDocument::parse(&earlier)
         .map_err(|fault| Refusal::conflict(format!("revision {revision} cannot be read: {}", fault.message)))?;
     let decide = |stored: Option<&Stored>| {
@@ -63,7 +63,8 @@ pub(super) async fn rollback(State(admin): State<Admin>, ask: Ask, body: Body) -
     admin.change(ask, answer, decide).await
 }
 
-fn revision(mut body: Map<String, Value>) -> Result<u64, Refusal> {
+/// The revision that a body names: `{"revision": 3}`.
+pub(in crate::admin) fn revision_of(mut body: Map<String, Value>) -> Result<u64, Refusal> {
     let mut issues = Vec::new();
     let revision = body.shift_remove("revision");
     match &revision {
@@ -77,9 +78,9 @@ fn revision(mut body: Map<String, Value>) -> Result<u64, Refusal> {
 }
 
 impl Admin {
-    /// The text of a flag at an earlier revision, from the audit log.
-    async fn earlier(&self, key: &str, revision: u64) -> Result<Arc<str>, Refusal> {
-        let entries = self.documents()?.history(&DocumentKey::flag(key), ALL).await?;
+    /// The text of a document at an earlier revision, from the audit log.
+    pub(in crate::admin) async fn earlier(&self, document: &DocumentKey, revision: u64) -> Result<Arc<str>, Refusal> {
+        let entries = self.documents()?.history(document, ALL).await?;
         let mut written = entries.iter().filter(|entry| entry.after.is_some());
         if let Some(text) = written.clone().find(|entry| entry.document_revision == revision) {
             return text.after.clone().ok_or_else(|| Refusal::not_found("that revision has no document"));
@@ -88,8 +89,8 @@ impl Admin {
             (Some(oldest), Some(newest)) => {
                 format!("known are revisions {} to {}", oldest.document_revision, newest.document_revision)
             }
-            (_, _) => "the audit log does not know the flag".to_owned(),
+            (_, _) => format!("the audit log does not know the {}", document.kind),
         };
-        Err(Refusal::not_found(format!("there is no revision {revision} of {key:?} in the audit log: {known}")))
+        Err(Refusal::not_found(format!("there is no revision {revision} of {document} in the audit log: {known}")))
     }
 }

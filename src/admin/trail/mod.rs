@@ -9,6 +9,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, problem::as_problems};
 
+pub(super) use entry::{is_full, page};
+
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(audit::audit))

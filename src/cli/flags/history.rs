@@ -56,23 +56,29 @@ impl History {
             say(&serde_json::to_string_pretty(&answer)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for entry in answer["entries"].as_array().into_iter().flatten() {
-            let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
-            // To the second.
-            let at = text(&entry["at"]).chars().take(19).collect::<String>().replace('T', " ");
-            say(&format!("{revision:>4}  {at}Z  {action} by {actor}"))?;
-            // All of a document that came or went would hide what matters.
-            if entry["action"] == "updated" {
-                for line in differences(&entry["changes"]) {
-                    say(&format!("      {line}"))?;
-                }
-            }
-        }
-        if !answer["next"].is_null() {
-            say(&format!("older changes are not shown; --limit {} shows more", (self.limit * 5).min(1000)))?;
-        }
+        lines(&answer, self.limit, true)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Prints the entries of a history; with `changes` what changed in each.
+pub(in crate::cli) fn lines(answer: &Value, limit: u32, changes: bool) -> Result<()> {
+    for entry in answer["entries"].as_array().into_iter().flatten() {
+        let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
+        // To the second.
+        let at = text(&entry["at"]).chars().take(19).collect::<String>().replace('T', " ");
+        say(&format!("{revision:>4}  {at}Z  {action} by {actor}"))?;
+        // All of a document that came or went would hide what matters.
+        if changes && entry["action"] == "updated" {
+            for line in differences(&entry["changes"]) {
+                say(&format!("      {line}"))?;
+            }
+        }
+    }
+    if !answer["next"].is_null() {
+        say(&format!("older changes are not shown; --limit {} shows more", (limit * 5).min(1000)))?;
+    }
+    Ok(())
 }
 
 impl Rollback {

@@ -7,6 +7,8 @@ mod look;
 mod set;
 pub(super) mod values;
 
+pub(super) use history::lines as history_lines;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
