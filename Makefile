@@ -32,7 +32,7 @@ test: setup ## run all tests
 
 test-onnx: setup ## run the tests of models exported to ONNX, and the lints of what reads them (tract takes minutes to build)
 	cargo clippy --locked --features onnx --lib -- -D warnings
-	cargo test --locked --features onnx --test models
+	cargo test --locked --features onnx --test models --test cli_models
 
 test-api: setup ## send what /openapi.json allows, and more, to a demo gateway (about a minute; needs Python)
 	cargo build --locked

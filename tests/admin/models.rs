@@ -29,6 +29,8 @@ impl Served {
         let write =
             Write { document, text, expected: Expected::Any, actor: "test".into(), at: clock::now(), fence: None };
         self.store.write(write).await.unwrap();
+        // A write through the listener is served before it answers, and what came before it too.
+        self.replace("/models/awaited", churn()).await;
     }
 
     /// The lines of an answer to a training.
@@ -88,7 +90,6 @@ async fn the_life_of_a_model() {
     assert_eq!(served.get("/models/churn").await.1, document);
     assert_eq!(served.post("/models/churn/rollback", json!({"revision": 9})).await.0, 404);
     served.store_segment(json!({"id": "leaving", "type": "ml_based", "ml_model_id": "churn", "threshold": 0.5})).await;
-    // A write through the listener is served before it answers, and what came before it too.
     served.replace("/models/other", churn()).await;
     let (status, refused) = served.delete("/models/churn").await;
     assert!(status == 409 && refused["detail"].as_str().unwrap().contains("leaving"), "{refused}");
@@ -159,9 +160,10 @@ async fn a_model_is_trained_on_stored_profiles_and_its_segment_switches_at_once(
     let served = with_profiles(600).await;
     served.replace("/models/churn", churn()).await;
     served.store_segment(json!({"id": "leaving", "type": "ml_based", "ml_model_id": "churn", "threshold": 0.9})).await;
-    let flag = json!({"key": "offer", "default_value": false, "targeting_enabled": true, "targeting_rules": [
+    let flag = json!({"key": "offer", "name": "Offer", "default_value": false, "targeting_enabled": true, "targeting_rules": [
         {"attribute": "segment", "operator": "equals", "value": "leaving", "return_value": true}]});
-    assert_eq!(served.post("/flags", flag).await.0, 201);
+    let (status, answer) = served.post("/flags", flag).await;
+    assert_eq!(status, 200, "{answer}");
     let offered = async |visits: i64| {
         let body = json!({"user_id": "somebody", "attributes": {"visits": visits}});
         served.post("/flags/offer/evaluate", body).await.1["value"].clone()
@@ -203,7 +205,7 @@ async fn a_training_that_cannot_be_says_why_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_model_is_trained_at_a_time() {
     let served = with_profiles(3000).await;
-    let slow = json!({"kind": "kmeans", "feature_columns": ["visits", "noise"], "k": 9, "restarts": 100});
+    let slow = json!({"kind": "kmeans", "feature_columns": ["visits", "noise"], "k": 9, "restarts": 40});
     let url = format!("http://{}/models/slow/train", served.address);
     let mut running = served.client.post(url).json(&slow).send().await.unwrap();
     // The first line says that it runs.
