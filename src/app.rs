@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Training, UsageWatch},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
     clock,
     config::Config,
     demo,
@@ -27,6 +27,7 @@ use crate::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
     },
     telemetry::{AccessLog, Metrics, access_log},
+    tracking::{Moves, Tracked},
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
@@ -85,6 +86,9 @@ impl App {
             .profiles
             .enabled
             .then(|| control.block_on(async { look_up(profile_store.clone(), &config, &metrics) }));
+        let moves = Moves::register(&registry).context("failed to register the metrics")?;
+        let profile_store: Arc<dyn ProfileStore> =
+            Arc::new(control.block_on(async { Tracked::start(profile_store, cell.clone(), moves.clone()) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
@@ -101,6 +105,7 @@ impl App {
             upstreams,
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
+        control.block_on(async { live.tell_moves(profile_store.clone()) });
         let admin = Admin {
             access,
             store,
@@ -115,6 +120,8 @@ impl App {
             explain: Some(explain(&parts)),
             ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
+            moves,
+            recomputes: Recomputes::default(),
             training: Training::default(),
         };
         control.spawn(async move {

@@ -1,8 +1,8 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `profiles`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires them
-//! together. Arrows run downwards only:
+//! around it (`store`, `profiles`, `tracking`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
+//! them together. Arrows run downwards only:
 //!
 //! ```text
 //! model ← predict ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
@@ -28,4 +28,5 @@ pub mod profiles;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+pub mod tracking;
 pub mod train;

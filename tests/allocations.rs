@@ -1,6 +1,5 @@
 //! Evaluation and prediction allocate nothing.
-
-use std::sync::{Mutex, MutexGuard};
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use flaggate::{
     model::{Attributes as _, Context, DocumentKey, ModelDocument, WorldRevision},
@@ -13,11 +12,16 @@ use serde_json::{Map, Value, json};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Allocations are counted for the whole process, so that one test runs at a time, from its first line to its last.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One test, as allocations are counted for the whole process: nothing else may go on in it.
+#[test]
+fn nothing_is_allocated() {
+    evaluation_allocates_nothing();
+    prediction_allocates_nothing();
+    membership_allocates_nothing();
+}
 
 /// How many blocks `work` allocates.
-fn allocated(_alone: &MutexGuard<'_, ()>, work: impl Fn()) -> u64 {
+fn allocated(work: impl Fn()) -> u64 {
     work(); // what is made once for each thread is made now
     let profiler = dhat::Profiler::builder().testing().build();
     let before = dhat::HeapStats::get().total_blocks;
@@ -27,9 +31,7 @@ fn allocated(_alone: &MutexGuard<'_, ()>, work: impl Fn()) -> u64 {
     count
 }
 
-#[test]
 fn evaluation_allocates_nothing() {
-    let alone = ALONE.lock().unwrap();
     let flags = [
         json!({"key": "base", "rollout_enabled": true, "rollout_percentage": 100}),
         json!({"key": "top", "enabled": true}),
@@ -72,16 +74,14 @@ fn evaluation_allocates_nothing() {
             found.count();
         }
     };
-    let count = allocated(&alone, || {
+    let count = allocated(|| {
         evaluate("drawn");
         evaluate("flag");
     });
     assert_eq!(count, 0);
 }
 
-#[test]
 fn prediction_allocates_nothing() {
-    let alone = ALONE.lock().unwrap();
     let columns: Vec<String> = (0..32).map(|number| format!("feature_{number}")).collect();
     let model = |fields: Value| {
         let mut document = json!({"id": "model", "feature_columns": columns, "encodings": {"feature_7": {"DE": 1}},
@@ -98,7 +98,7 @@ fn prediction_allocates_nothing() {
             .as_object()
             .unwrap()
             .clone();
-    let count = allocated(&alone, || {
+    let count = allocated(|| {
         for model in &models {
             std::hint::black_box(model.predict(&|name| attributes.attribute(name)));
         }
@@ -106,9 +106,7 @@ fn prediction_allocates_nothing() {
     assert_eq!(count, 0);
 }
 
-#[test]
 fn membership_allocates_nothing() {
-    let alone = ALONE.lock().unwrap();
     let plain = (0..200).map(|number| {
         let rules = json!([{"field": "age", "operator": "gte", "value": number}, {"field": "country", "operator": "in", "value": ["DE"]}]);
         json!({"id": format!("plain-{number}"), "rules": rules, "min_score": 1.5})
@@ -133,7 +131,7 @@ fn membership_allocates_nothing() {
     let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
     let attributes: Map<String, Value> = json!({"country": "DE", "age": 30}).as_object().unwrap().clone();
     let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
-    let count = allocated(&alone, || {
+    let count = allocated(|| {
         let mut evaluator = snapshot.evaluator(context);
         std::hint::black_box(evaluator.evaluate(snapshot.flag("flag").unwrap()));
         let joined = snapshot.segments().filter(|(segment, _)| evaluator.is_member(*segment)).count();

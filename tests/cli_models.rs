@@ -39,7 +39,7 @@ fn the_life_of_a_model() {
     let document = json!({"kind": "logistic", "feature_columns": ["visits"], "scaler": {"mean": [10.0], "scale": [2.0]},
         "coefficients": [-1.0], "intercept": 0.0});
     let file = gateway.file("churn.json", document.to_string().as_bytes());
-    assert_eq!(gateway.said(&["models", "put", "churn", &file]), "churn is at version 1\n");
+    assert_eq!(gateway.said(&["models", "put", "churn", &file]), "churn is at revision 1\n");
     assert_eq!(gateway.model("churn")["coefficients"], json!([-1.0]));
     let people = gateway.file("people.ndjson", people(300).as_bytes());
     gateway.said(&["profiles", "import", &people]);
@@ -49,7 +49,7 @@ fn the_life_of_a_model() {
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("300 profiles read\n") && err.contains("training: 1 of 1\n"), "{err}");
     let expected =
-        "churn is at version 2\nlearnt from 240 of 300 profiles, judged by 60 others\nresult: AUC 1.000\naccuracy 1.0";
+        "churn is at revision 2\nlearnt from 240 of 300 profiles, judged by 60 others\nresult: AUC 1.000\naccuracy 1.0";
     assert!(out.starts_with(expected), "{out}");
     let listed = gateway.said(&["models", "list"]);
     assert!(listed.contains("churn  2        logistic  visits,plan  240   AUC 1.000  yes      -\n"), "{listed}");
@@ -59,14 +59,14 @@ fn the_life_of_a_model() {
         gateway.said(&["models", "train", "groups", "--kind", "kmeans", "--features", "visits", "-k", "2", "--json"]);
     let end: Value = serde_json::from_str(&end).unwrap();
     assert_eq!((&end["complete"], &end["report"]["cluster_sizes"]), (&json!(true), &json!([200, 100])));
-    assert_eq!(gateway.said(&["models", "rollback", "churn", "1"]), "churn is at version 3\n");
+    assert_eq!(gateway.said(&["models", "rollback", "churn", "1"]), "churn is at revision 3\n");
     assert_eq!(gateway.model("churn")["coefficients"], json!([-1.0]));
     let history = gateway.said(&["models", "history", "churn"]);
     assert!(history.starts_with("   3  ") && history.contains("created by"), "{history}");
     let (code, _, err) = gateway.run(&["models", "delete", "churn"]);
     assert!(code == 1 && err.contains("--yes"), "{err}");
     assert!(gateway.said(&["models", "delete", "churn", "--yes"]).starts_with("churn is deleted"));
-    assert_eq!(gateway.said(&["models", "rollback", "churn", "2"]), "churn is at version 4\n");
+    assert_eq!(gateway.said(&["models", "rollback", "churn", "2"]), "churn is at revision 4\n");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_network_is_put_as_it_was_exported() {
         assert!(code == 5 && err.contains("/kind: this flaggate was built without ONNX"), "{code} {err}");
         return;
     }
-    assert_eq!((code, out.as_str()), (0, "net is at version 1\n"), "{err}");
+    assert_eq!((code, out.as_str()), (0, "net is at revision 1\n"), "{err}");
     assert_eq!((&gateway.model("net")["kind"], &gateway.model("net")["name"]), (&json!("onnx"), &json!("Churn")));
     let shown = gateway.said(&["models", "get", "net"]);
     assert!(shown.contains("characters; --json prints them"), "{shown}");

@@ -97,7 +97,7 @@ fn many_are_imported() {
     assert!(code == 1 && err.contains("/no/such/file"), "{code} {err}");
     let nowhere = format!("http://{}", free());
     let (code, _, err) = gateway.run(&["profiles", "import", &file, "--admin", &nowhere]);
-    assert!(code == 7 && err.contains("no gateway answers"), "{code} {err}");
+    assert!(code == 7 && err.contains("no gateway answers") && err.contains("--from 2 goes on"), "{code} {err}");
     let file = gateway.file("wrong.csv", "id,country\n1,DE\n");
     let (code, _, err) = gateway.run(&["profiles", "import", &file]);
     assert!(code == 1 && err.contains("no column `user_id`"), "{code} {err}");

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["model", "clock", "config"]),
     ("profiles", &["model", "clock", "config", "telemetry"]),
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
+    ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "clock", "config", "drain", "telemetry"]),
     (
         "admin",
@@ -33,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "import",
             "profiles",
             "store",
+            "tracking",
             "clock",
             "config",
             "drain",
@@ -54,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "drain",
             "telemetry",
+            "tracking",
             "demo",
         ],
     ),

@@ -10,9 +10,10 @@ use serde_json::{Map, json};
 
 use super::{
     conditional::Tag,
+    documents::Document,
     refusal::{Issue, Refusal},
 };
-use crate::model::{FlagDocument, differences};
+use crate::model::differences;
 
 /// Whether a write is only tried: `?dry_run=true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,21 +39,21 @@ impl<S: Sync> FromRequestParts<S> for DryRun {
 }
 
 /// The answer to a write that was tried: what it would do, and the tag of what is there now.
-pub(super) fn answer(
+pub(super) fn answer<D: Document>(
     key: &str,
     action: &str,
-    before: Option<&FlagDocument>,
-    after: Option<&FlagDocument>,
+    before: Option<&D>,
+    after: Option<&D>,
     current: Option<&Tag>,
 ) -> Response {
     let nothing = Map::new();
-    let fields = |document: Option<&FlagDocument>| document.map_or(&nothing, FlagDocument::fields).clone();
+    let fields = |document: Option<&D>| document.map_or(&nothing, D::fields).clone();
     let body = json!({
         "dry_run": true,
-        "flag_key": key,
+        D::TOLD_AS: key,
         "action": action,
         "changes": differences(&fields(before), &fields(after)),
-        "document": after.map(FlagDocument::complete),
+        "document": after.map(D::complete),
     });
     (StatusCode::OK, current.map(|tag| AppendHeaders([tag.header()])), Json(body)).into_response()
 }

@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod documents;
 mod dry_run;
 mod explain;
 mod flag_metrics;
@@ -16,9 +17,11 @@ mod models;
 mod ofrep;
 mod openapi;
 mod paging;
+mod population;
 mod problem;
 mod profiles;
 mod refusal;
+mod segments;
 mod trail;
 mod transfer;
 
@@ -41,6 +44,7 @@ use crate::{
     profiles::Profiles,
     snapshot::SnapshotCell,
     store::{ProfileStore, Store, SyncHandle},
+    tracking::Moves,
 };
 
 pub use access::Access;
@@ -49,6 +53,7 @@ pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 pub use live::{Limits as LiveLimits, Live};
 pub use models::Training;
+pub use population::Recomputes;
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -85,6 +90,10 @@ pub struct Admin {
     pub ready_stale_after: Option<Duration>,
     /// Which flags are still evaluated.
     pub usage: UsageWatch,
+    /// Counts who enters and leaves segments.
+    pub moves: Moves,
+    /// Segments that are worked out anew for everybody.
+    pub recomputes: Recomputes,
     /// The model that is being trained, if one is.
     pub training: Training,
 }
@@ -109,10 +118,12 @@ pub fn router(admin: Admin) -> Router {
         .merge(gateways::router())
         .merge(access::router())
         .merge(flags::router())
+        .merge(segments::router())
         .merge(transfer::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())
+        .merge(population::router())
         .merge(explain::router())
         .merge(live::router())
         .merge(ofrep::router())

@@ -9,6 +9,9 @@ use axum::{
 
 use super::refusal::{Issue, Refusal};
 
+/// How many there are on all pages together.
+pub(super) const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
 /// The most that a page holds.
 pub(super) const LONGEST_PAGE: usize = 1000;
 
@@ -76,7 +79,8 @@ pub(super) fn cursor(place: &str) -> String {
     })
 }
 
-fn place(cursor: &str) -> Option<String> {
+/// Reads back what [`cursor`] says.
+pub(super) fn place(cursor: &str) -> Option<String> {
     let is_hex = cursor.bytes().all(|digit| digit.is_ascii_hexdigit());
     if cursor.is_empty() || cursor.len() > LONGEST_CURSOR || !cursor.len().is_multiple_of(2) || !is_hex {
         return None;

@@ -30,6 +30,6 @@ pub(crate) use json::equal;
 pub(crate) use operator::parse_time;
 pub use schema::check;
 pub use segment::{
-    CompiledSegment, Expression, ExpressionError, Segment, SegmentIndex, SegmentNames, compile_segment,
-    segment_references,
+    CompiledSegment, Expression, ExpressionError, Segment, SegmentIndex, SegmentNames, check_segment, compile_segment,
+    explain_segment, segment_references,
 };

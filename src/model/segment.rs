@@ -1,5 +1,6 @@
 //! The segment document: a named set of users, kept as it came, unknown fields included.
 
+use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::{Fault, document};
@@ -44,11 +45,18 @@ impl SegmentDocument {
     }
 
     /// The document with the existing service's fields in their order, defaults filled in, then the extensions and
-    /// unknown fields that were set.
+    /// unknown fields that were set. That service wrote times without an offset; they are UTC.
     #[must_use]
     pub fn complete(&self) -> Map<String, Value> {
         let mut whole = kept_defaults();
         whole.extend(self.0.iter().map(|(name, value)| (name.clone(), value.clone())));
+        for name in ["created_at", "updated_at", "last_computed"] {
+            let text = whole.get(name).and_then(Value::as_str).filter(|text| text.parse::<Timestamp>().is_err());
+            let local = text.and_then(|text| text.parse::<civil::DateTime>().ok());
+            if let Some(time) = local.and_then(|local| TimeZone::UTC.to_timestamp(local).ok()) {
+                whole.insert(name.to_owned(), format!("{time:.6}").into());
+            }
+        }
         whole
     }
 
@@ -94,6 +102,20 @@ mod tests {
             "{whole}"
         );
         assert!(whole.ends_with(r#""cache_ttl_seconds":300,"priority":3,"expression":"a OR b"}"#), "{whole}");
+    }
+
+    #[test]
+    fn times_without_an_offset_are_utc() {
+        for (stored, shown) in [
+            ("2026-11-24 05:26:11.861692", "2026-11-24T05:26:11.861692Z"),
+            ("2026-11-24T05:26:11", "2026-11-24T05:26:11.000000Z"),
+            ("2026-11-24T05:26:11.5Z", "2026-11-24T05:26:11.5Z"),
+            ("2026-11-24T05:26:11+02:00", "2026-11-24T05:26:11+02:00"),
+            ("soon", "soon"),
+        ] {
+            let document = SegmentDocument::parse(&json!({ "id": "s", "created_at": stored }).to_string()).unwrap();
+            assert_eq!(document.complete()["created_at"], shown);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Snapshot, effective, graph};
 use crate::{
-    eval,
+    eval::{self, SegmentIndex},
     model::{Effect, Fault, FlagDocument, is_writable_key},
 };
 
@@ -106,6 +106,17 @@ fn too_deep(snapshot: &Snapshot, document: &FlagDocument) -> Option<Fault> {
 /// Whether a document refers to the flag `key`.
 pub(super) fn refers_to(document: &FlagDocument, key: &str) -> bool {
     named(document).iter().any(|(_, named)| *named == key)
+}
+
+/// Whether a flag names a segment where it is overridden for an environment.
+pub(super) fn names_segment(snapshot: &Snapshot, document: &FlagDocument, segment: SegmentIndex) -> bool {
+    environments(document).any(|environment| {
+        let fields = effective::effective(document, Some(environment), |key| snapshot.document(key));
+        fields.is_ok_and(|fields| {
+            let names = &snapshot.segments.names;
+            eval::compile(&document.key().into(), &fields, &|_| None, names, None).flag.segments().contains(&segment)
+        })
+    })
 }
 
 /// The flags that a document refers to as parent or prerequisite, in any environment, with the places.

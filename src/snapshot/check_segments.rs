@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Snapshot, graph};
+use super::{Snapshot, check, graph};
 use crate::{
     eval::{self, SegmentIndex},
     model::{Effect, Fault, ModelDocument, SegmentDocument, is_writable_key},
@@ -19,6 +19,8 @@ pub(super) fn check_segment(snapshot: &Snapshot, document: &SegmentDocument) -> 
     // A segment may be there before its model is: nobody is a member until then.
     let waits = |fault: &Fault| fault.pointer == "/ml_model_id" && fault.effect == Effect::Inert;
     faults.extend(compiled.faults.into_iter().filter(|fault| !waits(fault)));
+    let known: BTreeSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+    faults.extend(eval::check_segment(document.fields()).into_iter().filter(|fault| !known.contains(&fault.pointer)));
     for (pointer, named) in eval::segment_references(document.fields()) {
         if let Some(path) = way(snapshot, &named, &id) {
             faults.push(refused(pointer, format!("a cycle: {id} → {}", path.join(" → "))));
@@ -37,14 +39,16 @@ pub(super) fn check_model(document: &ModelDocument) -> Vec<Fault> {
     faults
 }
 
-/// The segments and flags that name the segment `id`, each sorted.
+/// The segments and flags that name the segment `id`, in any environment, each sorted.
 pub(super) fn dependents(snapshot: &Snapshot, id: &str) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
     let names =
         |document: &SegmentDocument| eval::segment_references(document.fields()).iter().any(|(_, named)| named == id);
     let documents = snapshot.segments.documents.iter().filter(|(other, document)| &***other != id && names(document));
     let segments = documents.map(|(other, _)| Arc::clone(other)).collect();
     let Some(index) = snapshot.segment(id) else { return (segments, Vec::new()) };
-    let flags = snapshot.flags().filter(|flag| flag.compiled.segments().contains(&index));
+    let flags = snapshot.flags().filter(|flag| {
+        flag.compiled.segments().contains(&index) || check::names_segment(snapshot, &flag.document, index)
+    });
     let mut flags: Vec<Arc<str>> = flags.map(|flag| Arc::clone(&flag.compiled.key)).collect();
     flags.sort_unstable();
     (segments, flags)

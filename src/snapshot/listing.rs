@@ -1,4 +1,4 @@
-//! Looking through the flags that are served.
+//! Looking through what is served.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Flag, Snapshot};
 use crate::{
     eval::Flags as _,
-    model::{Effect, FlagDocument},
+    model::{DocumentKind, Effect, FlagDocument, SegmentDocument},
 };
 
 /// A flag that is served.
@@ -20,6 +20,19 @@ impl Snapshot {
     /// The flags that are served, in no order.
     pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
         self.flags().map(|flag| Listed { snapshot: self, flag })
+    }
+}
+
+impl Snapshot {
+    /// The document of a segment, as served; `None` also when it could not be compiled, and no version before could.
+    #[must_use]
+    pub fn served_segment(&self, id: &str) -> Option<&SegmentDocument> {
+        let mut faults = self.segments.diagnostics.iter();
+        let stands_in = faults.any(|diagnostic| {
+            let of_it = diagnostic.document.kind == DocumentKind::Segment && *diagnostic.document.key == *id;
+            of_it && diagnostic.fault.effect == Effect::Quarantined && !diagnostic.last_good_served
+        });
+        self.segment_document(id).filter(|_| !stands_in)
     }
 }
 

@@ -6,6 +6,7 @@ mod check_segments;
 mod effective;
 mod graph;
 mod listing;
+mod population;
 #[cfg(test)]
 mod segment_tests;
 mod segments;
@@ -29,6 +30,7 @@ use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
 pub use listing::Listed;
+pub use population::{Estimate, Overlap};
 pub use stale::{Stale, StaleFlag, StaleReason};
 pub use usage::Usage;
 pub use world::World;
@@ -214,6 +216,22 @@ impl Snapshot {
     #[must_use]
     pub fn explain(&self, flag: FlagIndex, context: Context<'_>) -> serde_json::Value {
         eval::explain(self, flag, context).unwrap_or_default()
+    }
+
+    /// Why a user is a member of a segment, or is not; see [`eval::explain_segment`]. Has the segment's `type`, and the
+    /// text of its expression.
+    #[must_use]
+    pub fn explain_segment(&self, segment: SegmentIndex, context: Context<'_>) -> serde_json::Value {
+        let mut told = eval::explain_segment(self, segment, context).unwrap_or_default();
+        let document = told["id"].as_str().and_then(|id| self.segment_document(id));
+        if let (Some(document), Some(told)) = (document, told.as_object_mut()) {
+            let kind = document.fields().get("type").cloned().unwrap_or_else(|| "rule_based".into());
+            told.shift_insert(1, "type".to_owned(), kind);
+            if let Some(expression) = told.get_mut("expression") {
+                expression["text"] = document.fields().get("expression").cloned().unwrap_or_default();
+            }
+        }
+        told
     }
 
     fn flags(&self) -> impl Iterator<Item = &Flag> {

@@ -169,11 +169,13 @@ fn what_cannot_be_written() {
         ),
         (json!({"id": "c", "rule": []}), "/rule", "unknown field \"rule\", did you mean \"rules\"?"),
     ] {
-        let faults = snapshot.check_segment(&SegmentDocument::from_map(segment.as_object().unwrap().clone()).unwrap());
+        let mut fields = segment.as_object().unwrap().clone();
+        fields.insert("name".to_owned(), "N".into());
+        let faults = snapshot.check_segment(&SegmentDocument::from_map(fields).unwrap());
         assert_eq!(faults.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), [pointer], "{segment}");
         assert!(faults[0].message.starts_with(message), "{}", faults[0].message);
     }
-    let waits = json!({"id": "c", "type": "ml_based", "ml_model_id": "later"});
+    let waits = json!({"id": "c", "name": "N", "type": "ml_based", "ml_model_id": "later"});
     let waits = SegmentDocument::from_map(waits.as_object().unwrap().clone()).unwrap();
     assert_eq!(snapshot.check_segment(&waits), []);
 }

@@ -30,8 +30,8 @@ pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use presence::{Gateway, SeenGateway, give_signs_of_life};
 pub use profiles::{
-    ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, MemoryProfiles, Page, Patched, ProfilePatch, ProfileStore, Sample,
-    StoredProfile, Unwritten, profile_bytes, tell_changes,
+    ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, MemoryProfiles, Moved, MovedUsers, Page, Patched, ProfilePatch,
+    ProfileStore, Sample, StoredProfile, Unwritten, profile_bytes, tell_changes,
 };
 pub use seed::{SeedError, seed_if_empty};
 pub use sync::{Applied, Follower, Refusal, RefusedBecause, SyncHandle, SyncOptions, SyncStatus, Timing};

@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Training, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
     config,
     drain::Drain,
     profiles::{Profiles, Source},
     snapshot::SnapshotCell,
     store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
     telemetry::Metrics,
+    tracking::{Moves, Tracked},
 };
 use reqwest::{Client, Method, redirect::Policy};
 use serde_json::Value;
@@ -75,6 +76,9 @@ async fn listen_with(
     let registry = metrics.registry().clone();
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
+    let moves = Moves::register(&registry).unwrap();
+    let profile_store: Arc<dyn ProfileStore> = Arc::new(Tracked::start(profile_store, cell.clone(), moves.clone()));
+    live.tell_moves(profile_store.clone());
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store,
@@ -89,6 +93,8 @@ async fn listen_with(
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        moves,
+        recomputes: Recomputes::default(),
         training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

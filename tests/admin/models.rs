@@ -35,7 +35,8 @@ impl Served {
 
     /// The lines of an answer to a training.
     async fn train(&self, id: &str, request: &Value) -> Vec<Value> {
-        let url = format!("http://{}/models/{id}/train", self.address);
+        let below = if id.contains('/') { "" } else { "/train" };
+        let url = format!("http://{}/models/{id}{below}", self.address);
         let answer = self.client.post(url).json(request).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
@@ -67,7 +68,7 @@ async fn the_life_of_a_model() {
     assert_eq!(served.get("/models").await, (200, json!({"models": []})));
     assert_eq!(served.get("/models/churn").await.0, 404);
     let created = served.replace("/models/churn", churn()).await;
-    assert_eq!(created, (201, json!({"success": true, "id": "churn", "version": 1})));
+    assert_eq!(created, (201, json!({"success": true, "model_id": "churn"})));
     let (status, document) = served.get("/models/churn").await;
     assert_eq!((status, &document["id"], &document["coefficients"]), (200, &json!("churn"), &json!([-1.0])));
     let asked = served.post("/models/churn/predict", json!({"attributes": {"visits": 10}})).await;
@@ -75,25 +76,28 @@ async fn the_life_of_a_model() {
     assert_eq!(asked, (200, expected));
     let mut other = document.clone();
     other["intercept"] = json!(100.0);
-    assert_eq!(served.replace("/models/churn", other).await.1["version"], 2);
+    assert_eq!(served.replace("/models/churn", other).await.0, 200);
     let (_, asked) = served.post("/models/churn/predict", json!({})).await;
     assert!(asked["probability"].as_f64().unwrap() > 0.999 && asked["features"]["visits"].is_null(), "{asked}");
     let (_, listed) = served.get("/models").await;
     let model = &listed["models"][0];
-    assert_eq!((&model["version"], &model["serving"], &model["segments"]), (&json!(2), &json!(true), &json!([])));
+    assert_eq!((&model["revision"], &model["serving"], &model["segments"]), (&json!(2), &json!(true), &json!([])));
     assert!(model.get("coefficients").is_none());
     let (_, history) = served.get("/models/churn/history").await;
     assert_eq!(history["entries"][0]["changes"][0]["pointer"], "/intercept", "{history}");
     assert_eq!(history["entries"][0]["kind"], "ml_model");
     let rolled = served.post("/models/churn/rollback", json!({"revision": 1})).await;
-    assert_eq!(rolled, (200, json!({"success": true, "id": "churn", "version": 3})));
-    assert_eq!(served.get("/models/churn").await.1, document);
+    assert_eq!(rolled, (200, json!({"success": true, "model_id": "churn"})));
+    let (_, again) = served.get("/models/churn").await;
+    assert_eq!((&again["intercept"], &again["created_at"]), (&document["intercept"], &document["created_at"]));
+    let (_, listed) = served.get("/models").await;
+    assert_eq!(listed["models"][0]["revision"], 3);
     assert_eq!(served.post("/models/churn/rollback", json!({"revision": 9})).await.0, 404);
     served.store_segment(json!({"id": "leaving", "type": "ml_based", "ml_model_id": "churn", "threshold": 0.5})).await;
     served.replace("/models/other", churn()).await;
     let (status, refused) = served.delete("/models/churn").await;
     assert!(status == 409 && refused["detail"].as_str().unwrap().contains("leaving"), "{refused}");
-    assert_eq!(served.delete("/models/other").await, (200, json!({"success": true, "id": "other"})));
+    assert_eq!(served.delete("/models/other").await, (200, json!({"success": true})));
     assert_eq!(served.delete("/models/other").await.0, 404);
     assert_eq!(served.post("/models/other/rollback", json!({"revision": 1})).await.0, 201);
 }
@@ -103,7 +107,10 @@ async fn conditions_count() {
     let served = serve().await;
     let put = |header: &'static str, value: String| {
         let url = format!("http://{}/models/churn", served.address);
-        served.client.put(url).header(header, value).json(&churn()).send()
+        // Each is another one: what is as it was is not written.
+        let mut model = churn();
+        model["name"] = json!(value);
+        served.client.put(url).header(header, value).json(&model).send()
     };
     let first = put("If-None-Match", "*".to_owned()).await.unwrap();
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
@@ -168,22 +175,22 @@ async fn a_model_is_trained_on_stored_profiles_and_its_segment_switches_at_once(
         let body = json!({"user_id": "somebody", "attributes": {"visits": visits}});
         served.post("/flags/offer/evaluate", body).await.1["value"].clone()
     };
-    assert_eq!(offered(8).await, false, "version 1 says 0.73");
+    assert_eq!(offered(8).await, false, "revision 1 says 0.73");
     let request = json!({"kind": "logistic", "feature_columns": ["visits", "plan"], "label": "left", "seed": 3,
         "encodings": {"plan": {"free": 0, "pro": 1}}});
     let lines = served.train("churn", &request).await;
     let (end, before) = lines.split_last().unwrap();
     assert!(before.iter().any(|line| line["step"] == "reading" && line["done"] == 600), "{before:?}");
-    assert_eq!((&end["complete"], &end["version"]), (&json!(true), &json!(2)), "{end}");
+    assert_eq!((&end["complete"], &end["revision"]), (&json!(true), &json!(2)), "{end}");
     assert_eq!((&end["report"]["rows"], &end["report"]["auc"]), (&json!(480), &json!(1.0)));
-    assert_eq!(offered(8).await, true, "version 2 is served");
+    assert_eq!(offered(8).await, true, "revision 2 is served");
     let (_, stored) = served.get("/models/churn").await;
     assert_eq!((&stored["label"], &stored["report"]), (&json!("left"), &end["report"]));
     // The profile says what the request does not.
     let (_, asked) = served.post("/models/churn/predict", json!({"user_id": "user-3"})).await;
     assert_eq!(asked["features"], json!({"visits": 103.0, "plan": 0.0}));
     assert_eq!(served.post("/models/churn/rollback", json!({"revision": 1})).await.0, 200);
-    assert_eq!(offered(8).await, false, "version 1 is back");
+    assert_eq!(offered(8).await, false, "revision 1 is back");
 }
 
 #[tokio::test]
@@ -199,6 +206,11 @@ async fn a_training_that_cannot_be_says_why_and_writes_nothing() {
         let end = lines.last().unwrap();
         assert_eq!((&end["complete"], &end["errors"][0]["pointer"]), (&json!(false), &json!(pointer)), "{end}");
     }
+    assert_eq!(served.get("/models/model").await.0, 404);
+    // One that would do is not written either, if it is only tried.
+    let request = json!({"kind": "kmeans", "feature_columns": ["visits"], "k": 2});
+    let lines = served.train("model/train?dry_run=true", &request).await;
+    assert_eq!(lines.last().unwrap()["dry_run"], true, "{lines:?}");
     assert_eq!(served.get("/models/model").await.0, 404);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flaggate::store::{EmbeddedStore, MAX_PROFILE_BYTES, MemoryProfiles, ProfileStore};
+use flaggate::store::{EmbeddedStore, MAX_PROFILE_BYTES, MemoryProfiles, Moved, ProfileStore};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -203,7 +203,10 @@ async fn all_come_in_pages() {
         assert_eq!(served.get("/profiles").await, (200, json!({ "profiles": [], "next": null, "total": null })));
         let lines: String = (0..250).map(|number| format!("{{\"user_id\": \"u{number}\"}}\n")).collect();
         assert_eq!(served.import_profiles(lines).await.last().unwrap()["done"], 250);
-        store.set_memberships("u7", &["vip".to_owned()]).await.unwrap();
+        let [user_id, segment] = ["u7", "vip"].map(str::to_owned);
+        let entered = vec![segment];
+        let moved = Moved { user_id, segments: entered.clone(), entered, left: Vec::new() };
+        store.set_memberships(&[moved]).await.unwrap();
         let (mut users, mut path) = (Vec::new(), "/profiles?limit=100&count=true".to_owned());
         loop {
             let (status, page) = served.get(&path).await;

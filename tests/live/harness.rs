@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, Training, UsageWatch},
+    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, Training, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
     snapshot::SnapshotCell,
     store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
+    tracking::Moves,
 };
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
@@ -45,6 +46,7 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
     let live = Live::start(&sync, cell.clone(), drain.clone(), limits);
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
+    let moves = Moves::register(metrics.registry()).unwrap();
     let admin = Admin {
         access: Access::new(&config::Admin::default()).unwrap(),
         store: store.clone(),
@@ -59,6 +61,8 @@ pub(crate) async fn serve(limits: LiveLimits) -> Served {
         explain: None,
         ready_stale_after: None,
         usage: UsageWatch::default(),
+        moves,
+        recomputes: Recomputes::default(),
         training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,4 +5,5 @@ mod bounds;
 mod events;
 mod harness;
 mod measured;
+mod segments;
 mod socket;

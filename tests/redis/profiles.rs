@@ -87,6 +87,13 @@ async fn what_cannot_be_read_is_not_written_over() {
     server.ask(&["HSET", "user_profile:u1", "attributes", text, "behavioral_data", r#"{"n":  1}"#]);
     assert_eq!(store.patch_profile("u1", &patch("a"), Timestamp::UNIX_EPOCH).await.unwrap(), Patched::Unreadable);
     assert_eq!(server.ask(&["HGET", "user_profile:u1", "attributes"]), text);
+    // What is not touched does not matter.
+    let counted = ProfilePatch { behavioral_data: patch("m").attributes, ..ProfilePatch::default() };
+    assert_eq!(store.patch_profile("u1", &counted, Timestamp::UNIX_EPOCH).await.unwrap(), Patched::Updated);
+    assert_eq!(
+        server.ask(&["HMGET", "user_profile:u1", "attributes", "behavioral_data"]),
+        format!("{text}\n{{\"n\":1,\"m\":1}}")
+    );
     assert!(!store.put_profile("u1", &Profile::default(), Timestamp::UNIX_EPOCH).await.unwrap());
     assert_eq!(server.ask(&["HGET", "user_profile:u1", "attributes"]), "{}");
 

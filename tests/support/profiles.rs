@@ -9,7 +9,8 @@ use std::{
 use flaggate::{
     model::{Attribute, Profile},
     store::{
-        ChangedUsers, Count, MAX_PROFILE_BYTES, MemoryProfiles, Patched, ProfilePatch, ProfileStore, StoredProfile,
+        ChangedUsers, Count, MAX_PROFILE_BYTES, MemoryProfiles, Moved, Patched, ProfilePatch, ProfileStore,
+        StoredProfile,
     },
 };
 use futures_util::StreamExt as _;
@@ -154,11 +155,18 @@ pub(crate) async fn reads_all_that_is_stored(store: Arc<dyn ProfileStore>) {
 
 pub(crate) async fn keeps_memberships(store: Arc<dyn ProfileStore>) {
     let segments = ["high_value", "é\""].map(str::to_owned);
-    assert!(!store.set_memberships("ann", &segments).await.unwrap(), "there is no profile");
+    let moved = |user_id: &str, segments: &[String], entered: &[String], left: &[String]| {
+        let [segments, entered, left] = [segments, entered, left].map(<[String]>::to_vec);
+        Moved { user_id: user_id.to_owned(), segments, entered, left }
+    };
+    let mut heard = store.moved_users().await.unwrap();
+    let first = [moved("ann", &segments, &segments, &[])];
+    assert_eq!(store.set_memberships(&first).await.unwrap(), 0, "there is no profile");
     assert_eq!(store.stored_profile("ann").await.unwrap(), None);
     store.put_profile("ann", &profile(), AT).await.unwrap();
     assert_eq!(store.stored_profile("ann").await.unwrap().unwrap().segment_memberships, [""; 0]);
-    assert!(store.set_memberships("ann", &segments).await.unwrap());
+    let both = [first[0].clone(), moved("nobody", &segments, &segments, &[])];
+    assert_eq!(store.set_memberships(&both).await.unwrap(), 1);
     let found = store.stored_profile("ann").await.unwrap().unwrap();
     assert_eq!(
         (&found.segment_memberships[..], &found.profile, found.last_updated),
@@ -169,8 +177,15 @@ pub(crate) async fn keeps_memberships(store: Arc<dyn ProfileStore>) {
     store.put_profiles(&[("ann".to_owned(), numbered(2))], AT).await.unwrap();
     store.patch_profile("ann", &ProfilePatch::default(), AT).await.unwrap();
     assert_eq!(store.stored_profile("ann").await.unwrap().unwrap().segment_memberships, segments);
-    store.set_memberships("ann", &[]).await.unwrap();
+    store.set_memberships(&[moved("ann", &[], &[], &segments)]).await.unwrap();
     assert_eq!(store.stored_profile("ann").await.unwrap().unwrap().segment_memberships, [""; 0]);
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        let next = timeout(Duration::from_secs(5), heard.next()).await.unwrap().unwrap();
+        told.extend(next.iter().map(|moved| (moved.user_id.clone(), moved.entered.len(), moved.left.len())));
+    }
+    let told: Vec<(&str, usize, usize)> = told.iter().map(|(user, entered, left)| (&**user, *entered, *left)).collect();
+    assert_eq!(told, [("ann", 2, 0), ("ann", 2, 0), ("nobody", 2, 0), ("ann", 0, 2)]);
 }
 
 fn attributes(value: Value) -> ProfilePatch {

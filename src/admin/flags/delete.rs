@@ -2,11 +2,10 @@
 
 use axum::{extract::State, response::Response};
 
-use super::{
-    change::{Ask, Plan},
-    success,
+use crate::{
+    admin::{Admin, documents::Ask, openapi as schema, refusal::Refusal},
+    model::FlagDocument,
 };
-use crate::admin::{Admin, openapi as schema, refusal::Refusal};
 
 /// Removes a flag, unless another one rests on it: `{"success": true}`.
 #[utoipa::path(
@@ -29,17 +28,11 @@ use crate::admin::{Admin, openapi as schema, refusal::Refusal};
     )
 )]
 pub(super) async fn delete(State(admin): State<Admin>, ask: Ask) -> Result<Response, Refusal> {
-    let key = ask.key.clone();
-    let decide = |stored: Option<&_>| {
+    let held = |key: &str| {
         let snapshot = admin.cell.load();
-        let dependents: Vec<&str> = snapshot.dependents(&key).collect();
-        if !dependents.is_empty() {
-            let dependents = dependents.join(", ");
-            return Err(Refusal::conflict(format!(
-                "{key} is a parent or prerequisite of {dependents}; change those first"
-            )));
-        }
-        stored.map(|_| Plan::Remove).ok_or_else(|| Refusal::not_found("Flag not found"))
+        let dependents: Vec<&str> = snapshot.dependents(key).collect();
+        let told = || format!("{key} is a parent or prerequisite of {}; change those first", dependents.join(", "));
+        (!dependents.is_empty()).then(told)
     };
-    admin.change(ask, success(), decide).await
+    admin.remove::<FlagDocument>(ask, held).await
 }

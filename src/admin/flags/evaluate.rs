@@ -88,7 +88,7 @@ impl Asked {
     }
 
     /// Takes `{user_id, attributes?, request_id?, timestamp?}`; the last two say nothing of the user.
-    pub(super) fn take(form: &mut Form) -> Self {
+    pub(in crate::admin) fn take(form: &mut Form) -> Self {
         let user_id = form.required("user_id", Kind::Text);
         let attributes = form.optional("attributes", Kind::Object);
         form.nullable("request_id", Kind::Text);

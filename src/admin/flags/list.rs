@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::{RawQuery, State},
-    http::HeaderName,
     response::{AppendHeaders, IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -16,16 +15,13 @@ use crate::{
         body::Body,
         form::{Form, Kind},
         openapi as schema,
-        paging::Page,
+        paging::{Page, TOTAL},
         refusal::{Issue, Refusal},
     },
     clock,
     model::{DocumentKey, DocumentKind, FlagDocument},
     snapshot::{Listed, Usage},
 };
-
-/// How many flags there are on all pages together.
-const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 
 /// What is looked for.
 #[derive(Debug, Default)]

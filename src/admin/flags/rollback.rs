@@ -1,28 +1,11 @@
 //! `POST /flags/{key}/rollback`.
 
-use std::sync::Arc;
-
 use axum::{extract::State, response::Response};
-use serde_json::{Map, Value};
 
-use super::{
-    change::{Ask, Plan},
-    document, success,
-};
 use crate::{
-    admin::{
-        Admin,
-        body::Body,
-        openapi as schema,
-        refusal::{Issue, Refusal},
-    },
-    clock,
-    model::{DocumentKey, FlagDocument},
-    store::Stored,
+    admin::{Admin, body::Body, documents::Ask, openapi as schema, refusal::Refusal},
+    model::FlagDocument,
 };
-
-/// More than any audit log has.
-const ALL: usize = 1 << 20;
 
 /// Writes a flag as it was at an earlier revision, as a new revision: `{"success": true, "flag_key": …}`, 201 when it was
 /// gone. What the document refers to may have changed since, so it is checked anew.
@@ -49,48 +32,5 @@ const ALL: usize = 1 << 20;
     )
 )]
 pub(super) async fn rollback(State(admin): State<Admin>, ask: Ask, body: Body) -> Result<Response, Refusal> {
-    let revision = revision_of(body.object()?)?;
-    let earlier = admin.earlier(&DocumentKey::flag(&*ask.key), revision).await?;
-    let earlier = FlagDocument::parse(&earlier)
-        .map_err(|fault| Refusal::conflict(format!("revision {revision} cannot be read: {}", fault.message)))?;
-    let decide = |stored: Option<&Stored>| {
-        let current = stored.and_then(|stored| FlagDocument::parse(&stored.text).ok());
-        let restored = document::restored(&earlier, current.as_ref(), &admin.cell.load(), clock::now())?;
-        Ok(restored.map_or(Plan::Keep, Plan::Put))
-    };
-    let mut answer = success();
-    answer.insert("flag_key".to_owned(), ask.key.as_str().into());
-    admin.change(ask, answer, decide).await
-}
-
-/// The revision that a body names: `{"revision": 3}`.
-pub(in crate::admin) fn revision_of(mut body: Map<String, Value>) -> Result<u64, Refusal> {
-    let mut issues = Vec::new();
-    let revision = body.shift_remove("revision");
-    match &revision {
-        None => issues.push(Issue::missing().at("revision")),
-        Some(revision) if revision.as_u64().is_some_and(|revision| revision > 0) => {}
-        Some(_) => issues.push(Issue::of_body("expected a whole number from 1", "type_error.integer").at("revision")),
-    }
-    issues.extend(body.keys().map(|name| Issue::of_body("unknown field", "value_error").at(name.as_str())));
-    Refusal::of_issues(issues)?;
-    Ok(revision.as_ref().and_then(Value::as_u64).unwrap_or_default())
-}
-
-impl Admin {
-    /// The text of a document at an earlier revision, from the audit log.
-    pub(in crate::admin) async fn earlier(&self, document: &DocumentKey, revision: u64) -> Result<Arc<str>, Refusal> {
-        let entries = self.documents()?.history(document, ALL).await?;
-        let mut written = entries.iter().filter(|entry| entry.after.is_some());
-        if let Some(text) = written.clone().find(|entry| entry.document_revision == revision) {
-            return text.after.clone().ok_or_else(|| Refusal::not_found("that revision has no document"));
-        }
-        let known = match (written.clone().next_back(), written.next()) {
-            (Some(oldest), Some(newest)) => {
-                format!("known are revisions {} to {}", oldest.document_revision, newest.document_revision)
-            }
-            (_, _) => format!("the audit log does not know the {}", document.kind),
-        };
-        Err(Refusal::not_found(format!("there is no revision {revision} of {document} in the audit log: {known}")))
-    }
+    admin.roll_back::<FlagDocument>(ask, body.object()?).await
 }

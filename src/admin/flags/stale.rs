@@ -14,11 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{change::Key, get};
+use super::get;
 use crate::{
     admin::{
         Admin,
         conditional::Conditions,
+        documents::Key,
         openapi as schema,
         refusal::{Issue, Refusal},
     },

@@ -82,7 +82,7 @@ impl Client {
             };
             self.at += 1;
             match &self.wants {
-                Wants::Chosen(chosen) if changed.previous.is_none() && !chosen.is_empty() => {
+                Wants::Chosen(chosen) if changed.is_first() && !chosen.is_empty() => {
                     return Found::Everything(chosen.iter().map(|(kind, own)| (*kind, own.keys.clone())).collect());
                 }
                 Wants::Plain | Wants::Chosen(_) if told.is_empty() => {}
@@ -95,10 +95,10 @@ impl Client {
 
 impl Wants {
     fn includes(&self, changed: &Changed, update: &Update) -> bool {
-        let Self::Chosen(chosen) = self else { return true };
+        let Self::Chosen(chosen) = self else { return update.kind == Kind::Flags };
         chosen.get(&update.kind).is_some_and(|own| {
-            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.key))
-                && !own.shown.as_ref().is_some_and(|shown| shown.has(&changed.revision))
+            own.keys.as_ref().is_none_or(|keys| keys.contains(&*update.document.key))
+                && !own.shown.as_ref().zip(changed.revision()).is_some_and(|(shown, revision)| shown.has(revision))
         })
     }
 }

@@ -35,10 +35,10 @@ const COMMENT: Bytes = Bytes::from_static(b": \n\n");
 /// How soon a browser connects again.
 const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
-/// Changes of flags as they are applied here, as server-sent events.
+/// Changes of flags and segments as they are applied here, as server-sent events.
 ///
-/// The first event is a `snapshot` (in several parts if it is long), then there is a `flag_update` for each change; the data
-/// are those of `/ws` after a subscription. The `id` is the revision. Who comes back with `Last-Event-ID` goes on from
+/// The first event is a `snapshot` (in several parts if it is long), then there is a `flag_update` or `segment_update` for
+/// each change; the data are those of `/ws` after a subscription. The `id` is the revision. Who comes back with `Last-Event-ID` goes on from
 /// there, as long as the changes since then are remembered (the last 256), and else gets a snapshot. The stream ends when
 /// the reader is too far behind, and when the gateway stops.
 #[utoipa::path(
@@ -47,7 +47,7 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
     tag = "live",
     security(("token" = ["viewer"])),
     params(
-        ("subscribe" = Option<Vec<String>>, Query, description = "The kinds to hear of; `flags` unless given.", example = json!(["flags"])),
+        ("subscribe" = Option<Vec<String>>, Query, description = "The kinds to hear of, `flags` and `segments`; `flags` unless given.", example = json!(["flags"])),
         ("keys" = Option<Vec<String>>, Query, description = "Only changes of these; all unless given. At most 1 000."),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen."),
     ),
@@ -158,7 +158,7 @@ impl Reader {
                     let last = told.last().copied();
                     for position in told {
                         // Only the last event of a change says that it was seen.
-                        if Some(position) == last {
+                        if Some(position) == last && !changed.id_line.is_empty() {
                             self.ready.push_back(changed.id_line.clone());
                         }
                         self.ready.extend(changed.updates.get(position).map(|update| update.event.clone()));

@@ -9,7 +9,7 @@ use ahash::AHashMap;
 use axum::body::Bytes;
 use tokio::sync::watch;
 
-use super::message::{Kind, Update, id_line};
+use super::message::{Update, id_line};
 use crate::{
     model::{DocumentKey, WorldRevision},
     store::Applied,
@@ -44,19 +44,47 @@ struct Log {
     first: u64,
     changes: VecDeque<Arc<Changed>>,
     /// The newest change that each document is part of.
-    newest: AHashMap<(Kind, Arc<str>), u64>,
+    newest: AHashMap<DocumentKey, u64>,
     updates: usize,
     current: Option<WorldRevision>,
 }
 
-/// One step of the world, as clients are told.
+/// One step, as clients are told.
 #[derive(Debug)]
 pub(super) struct Changed {
-    pub(super) revision: WorldRevision,
-    /// `None`: there was nothing before, so that whoever subscribed wants to see everything.
-    pub(super) previous: Option<WorldRevision>,
+    pub(super) of: Of,
+    /// Gives an event the id to go on from; empty for what cannot be told again.
     pub(super) id_line: Bytes,
     pub(super) updates: Vec<Update>,
+}
+
+/// What a step is of.
+#[derive(Debug)]
+pub(super) enum Of {
+    /// Of the world, to a revision.
+    World {
+        /// The revision.
+        revision: WorldRevision,
+        /// `None`: there was nothing before, so that whoever subscribed wants to see everything.
+        previous: Option<WorldRevision>,
+    },
+    /// Of users, who entered and left segments.
+    Users,
+}
+
+impl Changed {
+    /// Whether this is the first step of a world.
+    pub(super) fn is_first(&self) -> bool {
+        matches!(&self.of, Of::World { previous: None, .. })
+    }
+
+    /// The revision that it leads to.
+    pub(super) fn revision(&self) -> Option<&WorldRevision> {
+        match &self.of {
+            Of::World { revision, .. } => Some(revision),
+            Of::Users => None,
+        }
+    }
 }
 
 /// What there is for a client.
@@ -91,12 +119,20 @@ impl Hub {
         // What is there at first is no change, and a key that nobody could write is for /diagnostics.
         let told = if applied.previous.is_none() { &[][..] } else { &applied.changes };
         let told = told.iter().filter(|(document, _)| document.key.len() <= LONGEST_KEY);
-        let changed = Changed {
-            revision: applied.revision.clone(),
-            previous: applied.previous.clone(),
-            id_line: id_line(&applied.revision),
+        let Applied { revision, previous, .. } = applied;
+        self.add(Changed {
+            of: Of::World { revision: revision.clone(), previous: previous.clone() },
+            id_line: id_line(revision),
             updates: told.map(update).collect(),
-        };
+        });
+    }
+
+    /// Tells of users.
+    pub(super) fn push_users(&self, updates: Vec<Update>) {
+        self.add(Changed { of: Of::Users, id_line: Bytes::new(), updates });
+    }
+
+    fn add(&self, changed: Changed) {
         let kept = {
             let mut log = self.log();
             log.push(Arc::new(changed), self.queue);
@@ -123,10 +159,12 @@ impl Hub {
             return Next::TooFar;
         }
         let Some(changed) = log.changes.get((at - log.first) as usize) else { return Next::Nothing };
-        let is_last = at + 1 == kept.end;
-        let told = changed.updates.iter().enumerate().filter(|(_, update)| {
-            wants(changed, update) && (is_last || log.newest.get(&(update.kind, Arc::clone(&update.key))) == Some(&at))
-        });
+        // Who moved is told each time; of a document, what it is now.
+        let is_told = at + 1 == kept.end || changed.revision().is_none();
+        let told =
+            changed.updates.iter().enumerate().filter(|(_, update)| {
+                wants(changed, update) && (is_told || log.newest.get(&update.document) == Some(&at))
+            });
         let told = told.map(|(position, _)| position).collect();
         Next::Step(Arc::clone(changed), told)
     }
@@ -145,7 +183,10 @@ impl Hub {
         if log.current.as_ref().is_some_and(|current| revision.has(current)) {
             return Some(log.kept().end);
         }
-        let begins = |changed: &Arc<Changed>| changed.previous.as_ref().is_some_and(|before| revision.has(before));
+        let begins = |changed: &Arc<Changed>| match &changed.of {
+            Of::World { previous: Some(before), .. } => revision.has(before),
+            Of::World { previous: None, .. } | Of::Users => false,
+        };
         let position = log.changes.iter().rposition(begins)?;
         Some(log.first + position as u64)
     }
@@ -166,11 +207,13 @@ impl Log {
 
     fn push(&mut self, changed: Arc<Changed>, most: u64) {
         let number = self.kept().end;
-        for update in &changed.updates {
-            self.newest.insert((update.kind, Arc::clone(&update.key)), number);
+        if let Some(revision) = changed.revision() {
+            for update in &changed.updates {
+                self.newest.insert(update.document.clone(), number);
+            }
+            self.current = Some(revision.clone());
         }
         self.updates += changed.updates.len();
-        self.current = Some(changed.revision.clone());
         self.changes.push_back(changed);
         while self.changes.len() as u64 > most || (self.updates > MOST_UPDATES && self.changes.len() > 1) {
             self.drop_first();
@@ -180,9 +223,8 @@ impl Log {
     fn drop_first(&mut self) {
         let Some(dropped) = self.changes.pop_front() else { return };
         for update in &dropped.updates {
-            let document = (update.kind, Arc::clone(&update.key));
-            if self.newest.get(&document) == Some(&self.first) {
-                self.newest.remove(&document);
+            if self.newest.get(&update.document) == Some(&self.first) {
+                self.newest.remove(&update.document);
             }
         }
         self.updates -= dropped.updates.len();

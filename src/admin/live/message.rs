@@ -1,6 +1,6 @@
 //! What goes over the wire, either way.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use ahash::AHashSet;
 use axum::{body::Bytes, extract::ws::Utf8Bytes};
@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Action, DocumentKey, DocumentKind, MAX_KEY_BYTES, WorldRevision};
+use crate::{
+    model::{Action, DocumentKey, DocumentKind, MAX_KEY_BYTES, WorldRevision},
+    store::Moved,
+};
 
 /// The most keys that one subscription may name.
 const MOST_KEYS: usize = 1000;
@@ -45,8 +48,8 @@ impl Kind {
     /// Whether there is anything to tell about it yet.
     const fn is_served(self) -> bool {
         match self {
-            Self::Flags => true,
-            Self::Deployments | Self::KillSwitches | Self::Traffic | Self::Segments => false,
+            Self::Flags | Self::Segments => true,
+            Self::Deployments | Self::KillSwitches | Self::Traffic => false,
         }
     }
 
@@ -155,7 +158,7 @@ pub(super) fn unsubscribed(kinds: &[Kind]) -> Utf8Bytes {
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) kind: Kind,
-    pub(super) key: Arc<str>,
+    pub(super) document: DocumentKey,
     /// As the existing service sends it.
     pub(super) plain: Utf8Bytes,
     /// With the revision.
@@ -171,18 +174,65 @@ impl Update {
             DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
             DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
         };
-        let key = &document.key;
         let mut told = Map::new();
         told.insert("type".to_owned(), name.into());
-        told.insert(key_name.to_owned(), (**key).into());
+        told.insert(key_name.to_owned(), (*document.key).into());
         told.insert("action".to_owned(), json!(action));
         told.insert("timestamp".to_owned(), format!("{at:.6}").into());
         let plain = json!(told).to_string();
         told.insert("revision".to_owned(), revision.to_string().into());
         let full = json!(told).to_string();
         let event = event(name, &full);
-        Self { kind, key: Arc::clone(key), plain: plain.into(), full: full.into(), event }
+        Self { kind, document: document.clone(), plain: plain.into(), full: full.into(), event }
     }
+
+    /// What happens around a segment that is no change of its document.
+    fn of_segment(segment: &str, name: &str, told: Value) -> Self {
+        let text: Utf8Bytes = told.to_string().into();
+        let event = event(name, &text);
+        let document = DocumentKey::segment(segment);
+        Self { kind: Kind::Segments, document, plain: text.clone(), full: text, event }
+    }
+}
+
+/// What is told of a segment that is worked out anew.
+pub(super) fn of_recompute(segment: &str, progress: Value) -> Update {
+    const NAME: &str = "recompute_progress";
+    let mut told = json!({ "type": NAME });
+    if let (Some(told), Value::Object(progress)) = (told.as_object_mut(), progress) {
+        told.extend(progress);
+    }
+    Update::of_segment(segment, NAME, told)
+}
+
+/// So many moves are told one by one; of more, only how many there were in each segment.
+const MOST_MOVES: usize = 100;
+
+/// What is told of users who moved.
+pub(super) fn of_moves(moved: &[Moved], at: Timestamp) -> Vec<Update> {
+    let each = moved.iter().flat_map(|Moved { user_id, entered, left, .. }| {
+        let entered = entered.iter().map(move |segment| (segment, user_id, "segment_entered"));
+        entered.chain(left.iter().map(move |segment| (segment, user_id, "segment_left")))
+    });
+    let time = format!("{at:.6}");
+    let update = Update::of_segment;
+    let moves = moved.iter().map(|moved| moved.entered.len() + moved.left.len()).sum::<usize>();
+    if moves <= MOST_MOVES {
+        let tell = |(segment, user_id, name): (&String, &String, &str)| {
+            update(segment, name, json!({ "type": name, "segment_id": segment, "user_id": user_id, "timestamp": time }))
+        };
+        return each.map(tell).collect();
+    }
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (segment, _, name) in each {
+        let (entered, left) = counts.entry(segment).or_default();
+        *if name == "segment_entered" { entered } else { left } += 1;
+    }
+    let tell = |(segment, (entered, left)): (&str, (u64, u64))| {
+        let told = json!({ "type": "segment_moves", "segment_id": segment, "entered": entered, "left": left, "timestamp": time });
+        update(segment, "segment_moves", told)
+    };
+    counts.into_iter().map(tell).collect()
 }
 
 /// A server-sent event. JSON has no line breaks within.
@@ -215,6 +265,7 @@ mod tests {
             ("[1]", Wish::Nothing),
             (r#"{"hello": 1}"#, Wish::Nothing),
             (r#"{"subscribe": ["flags"]}"#, Wish::Subscribe(vec![Kind::Flags], None)),
+            (r#"{"subscribe": ["segments", "flags"]}"#, Wish::Subscribe(vec![Kind::Flags, Kind::Segments], None)),
             (r#"{"subscribe": ["flags", "flags"], "keys": null}"#, Wish::Subscribe(vec![Kind::Flags], None)),
             (r#"{"subscribe": ["flags"], "keys": ["a", "b", "a"]}"#, Wish::Subscribe(vec![Kind::Flags], keys)),
             (r#"{"unsubscribe": ["flags"]}"#, Wish::Unsubscribe(vec![Kind::Flags])),

@@ -17,12 +17,21 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, watch};
+use futures_util::StreamExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, watch},
+    time::{sleep, timeout},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{hub::Hub, state::States};
 use super::{Admin, problem};
-use crate::{drain::Drain, snapshot::SnapshotCell, store::SyncHandle};
+use crate::{
+    clock,
+    drain::Drain,
+    snapshot::SnapshotCell,
+    store::{Moved, MovedUsers, ProfileStore, SyncHandle},
+};
 
 /// The bounds of the live feed.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +101,33 @@ impl Live {
         live
     }
 
+    /// Tells who enters and leaves segments as well, from now on; what is missed is not told again.
+    ///
+    /// # Panics
+    /// There is no runtime.
+    pub fn tell_moves(&self, profiles: Arc<dyn ProfileStore>) {
+        let feeding = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                match profiles.moved_users().await {
+                    Ok(mut moved) => {
+                        while let Some(together) = next_moves(&mut moved).await {
+                            let Some(shared) = feeding.upgrade() else { return };
+                            shared.hub.push_users(message::of_moves(&together, clock::now()));
+                        }
+                    }
+                    Err(error) => log::debug!("live: {error}"),
+                }
+                sleep(RETRY_MOVES).await;
+            }
+        });
+    }
+
+    /// Tells how far a segment is worked out anew.
+    pub(super) fn tell_recompute(&self, segment: &str, progress: serde_json::Value) {
+        self.0.hub.push_users(vec![message::of_recompute(segment, progress)]);
+    }
+
     /// How many clients there are.
     #[must_use]
     pub fn clients(&self) -> usize {
@@ -113,6 +149,30 @@ impl Live {
             Err(_) => refuse("there are as many live clients as this gateway takes"),
         }
     }
+}
+
+/// Users who move within this are told of together: an import is not to drown the feed.
+const MOVES_WITHIN: Duration = Duration::from_millis(250);
+
+/// The most users of one such time.
+const MOVES_TOGETHER: usize = 100_000;
+
+/// The pause before moves are listened to again after that ended.
+const RETRY_MOVES: Duration = Duration::from_secs(1);
+
+/// Those who move next, and all who do so soon after; `None`: it is over.
+async fn next_moves(moved: &mut MovedUsers) -> Option<Vec<Moved>> {
+    let mut together = moved.next().await?.to_vec();
+    let more = async {
+        while together.len() < MOVES_TOGETHER
+            && let Some(next) = moved.next().await
+        {
+            together.extend_from_slice(&next);
+        }
+    };
+    // The end of the time is the usual end of this; that of the stream is seen the next time.
+    timeout(MOVES_WITHIN, more).await.ok();
+    Some(together)
 }
 
 pub(super) fn router() -> OpenApiRouter<Admin> {

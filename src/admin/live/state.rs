@@ -1,6 +1,9 @@
 //! What a client gets first: how everything is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ahash::AHashSet;
 use axum::extract::ws::Utf8Bytes;
@@ -18,14 +21,14 @@ use crate::{
 /// The size of the items of one message; more are told in several.
 const PART_BYTES: usize = 48 << 10;
 
-/// A longer text is no time.
-const LONGEST_TIME: usize = 64;
+/// A longer text is no time, nor a type.
+const LONGEST: usize = 64;
 
 /// Encodes the state of the world; that of everything is encoded once for all who ask at one revision.
 #[derive(Debug)]
 pub(super) struct States {
     cell: SnapshotCell,
-    whole: Mutex<Option<State>>,
+    whole: Mutex<BTreeMap<Kind, State>>,
 }
 
 /// The state at one revision, in messages.
@@ -37,45 +40,69 @@ pub(super) struct State {
 
 impl States {
     pub(super) fn new(cell: SnapshotCell) -> Self {
-        Self { cell, whole: Mutex::new(None) }
+        Self { cell, whole: Mutex::default() }
     }
 
     /// The documents of a kind that are served now.
     pub(super) fn of(&self, kind: Kind, keys: &Keys) -> State {
-        match kind {
-            Kind::Flags => self.flags(keys.as_ref()),
-            Kind::Deployments | Kind::KillSwitches | Kind::Traffic | Kind::Segments => encode(kind, None, Vec::new()),
-        }
-    }
-
-    fn flags(&self, keys: Option<&AHashSet<Box<str>>>) -> State {
         let snapshot = self.cell.load();
         let revision = snapshot.revision().cloned();
         if let Some(keys) = keys {
-            let mut wanted: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-            wanted.sort_unstable();
-            return encode(Kind::Flags, revision, wanted.into_iter().filter_map(|key| flag(&snapshot, key)).collect());
+            let items = items(&snapshot, kind, keys);
+            return encode(kind, revision, items);
         }
         // Held while encoding, so that all who come at once wait for one encoding.
         let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = whole.as_ref().filter(|state| state.revision == revision) {
+        if let Some(state) = whole.get(&kind).filter(|state| state.revision == revision) {
             return state.clone();
         }
-        let flags = snapshot.keys().filter_map(|key| flag(&snapshot, key)).collect();
-        let state = encode(Kind::Flags, revision, flags);
-        *whole = Some(state.clone());
+        let state = encode(kind, revision, all(&snapshot, kind));
+        whole.insert(kind, state.clone());
         state
+    }
+}
+
+/// All documents of a kind: flags by key, segments as they are listed.
+fn all(snapshot: &Snapshot, kind: Kind) -> Vec<Value> {
+    match kind {
+        Kind::Flags => snapshot.keys().filter_map(|key| flag(snapshot, key)).collect(),
+        Kind::Segments => snapshot.segments().filter_map(|(_, of)| segment(snapshot, of.id())).collect(),
+        Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
+    }
+}
+
+fn items(snapshot: &Snapshot, kind: Kind, keys: &AHashSet<Box<str>>) -> Vec<Value> {
+    let mut wanted: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+    wanted.sort_unstable();
+    match kind {
+        Kind::Flags => wanted.into_iter().filter_map(|key| flag(snapshot, key)).collect(),
+        Kind::Segments => wanted.into_iter().filter_map(|id| segment(snapshot, id)).collect(),
+        Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
     }
 }
 
 fn flag(snapshot: &Snapshot, key: &str) -> Option<Value> {
     let document = snapshot.document(key).filter(|_| key.len() <= LONGEST_KEY)?;
-    let field = |name: &str| document.fields().get(name);
     Some(json!({
         "key": key,
-        "enabled": field("enabled").and_then(Value::as_bool).unwrap_or(true),
-        "updated_at": field("updated_at").and_then(Value::as_str).filter(|time| time.len() <= LONGEST_TIME),
+        "enabled": document.fields().get("enabled").and_then(Value::as_bool).unwrap_or(true),
+        "updated_at": short(document.fields().get("updated_at")),
     }))
+}
+
+fn segment(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.segment_document(id).filter(|_| id.len() <= LONGEST_KEY)?.complete();
+    Some(json!({
+        "id": id,
+        "type": short(document.get("type")),
+        "priority": document.get("priority").and_then(Value::as_i64),
+        "updated_at": short(document.get("updated_at")),
+    }))
+}
+
+/// A text that is not so long that it could not be what it should.
+fn short(value: Option<&Value>) -> Option<&str> {
+    value.and_then(Value::as_str).filter(|text| text.len() <= LONGEST)
 }
 
 /// Each item is small, so that each part is.

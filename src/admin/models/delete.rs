@@ -2,8 +2,10 @@
 
 use axum::{extract::State, response::Response};
 
-use super::change::{Asked, Plan};
-use crate::admin::{Admin, openapi as schema, refusal::Refusal};
+use crate::{
+    admin::{Admin, documents::Ask, openapi as schema, refusal::Refusal},
+    model::ModelDocument,
+};
 
 /// Removes a model that no segment asks.
 #[utoipa::path(
@@ -12,6 +14,7 @@ use crate::admin::{Admin, openapi as schema, refusal::Refusal};
         ("id" = String, Path, description = "the model's id"),
         ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
         ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
+        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("If-Match" = Option<String>, Header, description = "only if the model still has one of these entity tags"),
     ),
     responses(
@@ -24,16 +27,13 @@ use crate::admin::{Admin, openapi as schema, refusal::Refusal};
         (status = 422, description = "a parameter is wrong", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(State(admin): State<Admin>, asked: Asked) -> Result<Response, Refusal> {
-    let id = asked.id.clone();
-    let decide = |stored: Option<&_>| {
+pub(super) async fn delete(State(admin): State<Admin>, ask: Ask) -> Result<Response, Refusal> {
+    let held = |id: &str| {
         let snapshot = admin.cell.load();
-        let segments: Vec<&str> = snapshot.model_dependents(&id).collect();
-        if !segments.is_empty() {
-            let segments = segments.join(", ");
-            return Err(Refusal::conflict(format!("{id} is asked by the segments {segments}; change those first")));
-        }
-        stored.map(|_| Plan::Remove).ok_or_else(|| Refusal::not_found("there is no such model"))
+        let segments: Vec<&str> = snapshot.model_dependents(id).collect();
+        let ending = if segments.len() == 1 { "" } else { "s" };
+        let names = segments.join(", ");
+        (!segments.is_empty()).then(|| format!("{id} is asked by the segment{ending} {names}; change those first"))
     };
-    admin.change_model(asked, decide).await
+    admin.remove::<ModelDocument>(ask, held).await
 }

@@ -1,24 +1,13 @@
 //! `GET /models/{id}`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{AppendHeaders, IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
-use super::{change::ModelId, document_of};
 use crate::{
-    admin::{
-        Admin,
-        conditional::{Conditions, Tag},
-        openapi as schema,
-        refusal::Refusal,
-    },
-    model::DocumentKey,
+    admin::{Admin, conditional::Conditions, documents::Key, openapi as schema, refusal::Refusal},
+    model::ModelDocument,
 };
 
-/// A model's document, as it can be put back; the number in `ETag` is its version.
+/// A model's document, as it can be put back; the number in `ETag` is its revision.
 #[utoipa::path(
     get, path = "/models/{id}", tag = "models", security(("token" = ["viewer"])),
     params(
@@ -34,17 +23,6 @@ use crate::{
         (status = 412, description = "it is not as the conditions expect", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn get(
-    State(admin): State<Admin>,
-    ModelId(id): ModelId,
-    conditions: Conditions,
-) -> Result<Response, Refusal> {
-    let stored = admin.documents()?.get(&DocumentKey::model(id)).await?;
-    let document = document_of(stored.as_ref())?;
-    let Some(tag) = stored.as_ref().map(Tag::of) else { return Err(Refusal::not_found("there is no such model")) };
-    let header = AppendHeaders([tag.header()]);
-    if conditions.is_known(&tag)? {
-        return Ok((StatusCode::NOT_MODIFIED, header).into_response());
-    }
-    Ok((header, Json(document.fields())).into_response())
+pub(super) async fn get(State(admin): State<Admin>, Key(id): Key, conditions: Conditions) -> Result<Response, Refusal> {
+    admin.show::<ModelDocument>(&id, &conditions).await
 }

@@ -6,18 +6,12 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::change::ModelId;
 use crate::{
-    admin::{
-        Admin, openapi as schema,
-        paging::Page,
-        refusal::Refusal,
-        trail::{is_full, page},
-    },
-    model::DocumentKey,
+    admin::{Admin, documents::Key, openapi as schema, paging::Page, refusal::Refusal, trail::history_of},
+    model::ModelDocument,
 };
 
-/// The versions of a model, newest first, also of one that is gone: `{entries, next}`. A network is told by its hash.
+/// The revisions of a model, newest first, also of one that is gone: `{entries, next}`. A network is told by its hash.
 #[utoipa::path(
     get, path = "/models/{id}/history", tag = "models", security(("token" = ["viewer"])),
     params(
@@ -35,17 +29,9 @@ use crate::{
 )]
 pub(super) async fn history(
     State(admin): State<Admin>,
-    ModelId(id): ModelId,
+    Key(id): Key,
     asked: Page,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let full = is_full(query.as_deref().unwrap_or_default())?;
-    let document = DocumentKey::model(id);
-    let store = admin.documents()?;
-    let told = page(&asked, full, |_| true, |limit| store.history(&document, limit)).await?;
-    let is_empty = told["entries"].as_array().is_none_or(Vec::is_empty);
-    if is_empty && asked.after.is_none() && store.get(&document).await?.is_none() {
-        return Err(Refusal::not_found("no model of this id is known, nor that there ever was one"));
-    }
-    Ok(Json(told))
+    Ok(Json(history_of::<ModelDocument>(&admin, &id, &asked, query.as_deref().unwrap_or_default()).await?))
 }

@@ -13,12 +13,12 @@ use crate::{
 /// What is told of each model: not what was learnt, which may be large.
 const TOLD: [&str; 8] = ["name", "kind", "feature_columns", "label", "trained_at", "training", "report", "description"];
 
-/// All models by id: `{models: [{id, version, kind, feature_columns, report, serving, segments, …}]}`.
+/// All models by id: `{models: [{id, revision, kind, feature_columns, report, serving, segments, …}]}`.
 #[utoipa::path(
     get, path = "/models", tag = "models", security(("token" = ["viewer"])),
     responses(
-        (status = 200, description = "`version`: the revision of its document; `serving`: whether this gateway can ask it, else `/diagnostics` says why not; `segments`: those that ask it", body = Value,
-            example = json!({ "models": [{ "id": "churn", "version": 3, "serving": true, "segments": ["leaving"], "kind": "logistic", "feature_columns": ["visits"], "label": "churned", "trained_at": "2026-01-02T03:04:05Z", "report": { "rows": 16000, "auc": 0.81 } }] })),
+        (status = 200, description = "`revision`: that of its document; `serving`: whether this gateway can ask it, else `/diagnostics` says why not; `segments`: those that ask it", body = Value,
+            example = json!({ "models": [{ "id": "churn", "revision": 3, "serving": true, "segments": ["leaving"], "kind": "logistic", "feature_columns": ["visits"], "label": "churned", "trained_at": "2026-01-02T03:04:05Z", "report": { "rows": 16000, "auc": 0.81 } }] })),
         (status = 503, description = "the store fails", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -34,7 +34,7 @@ fn summary(stored: &Stored, snapshot: &Snapshot) -> Value {
     let segments: Vec<&str> = snapshot.model_dependents(id).collect();
     let mut told: Map<String, Value> = Map::new();
     told.insert("id".to_owned(), json!(id));
-    told.insert("version".to_owned(), json!(stored.revision));
+    told.insert("revision".to_owned(), json!(stored.revision));
     told.insert("serving".to_owned(), json!(snapshot.model(id).is_some()));
     told.insert("segments".to_owned(), json!(segments));
     match ModelDocument::parse(&stored.text) {

@@ -3,11 +3,11 @@
 use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
 
-use super::change::ModelId;
 use crate::{
     admin::{
         Admin,
         body::Body,
+        documents::Key,
         openapi as schema,
         refusal::{Issue, Refusal},
     },
@@ -33,11 +33,7 @@ const LONGEST_ID: usize = 256;
         (status = 422, description = "the request is wrong, in each of these places", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn predict(
-    State(admin): State<Admin>,
-    ModelId(id): ModelId,
-    body: Body,
-) -> Result<Json<Value>, Refusal> {
+pub(super) async fn predict(State(admin): State<Admin>, Key(id): Key, body: Body) -> Result<Json<Value>, Refusal> {
     let (user_id, attributes) = asked(body.object()?)?;
     let profile = match &user_id {
         Some(user_id) => admin.profile_store.profile(user_id).await?,

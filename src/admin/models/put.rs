@@ -9,11 +9,11 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::change::{Asked, Plan};
 use crate::{
     admin::{
         Admin,
         body::Body,
+        documents::Ask,
         openapi as schema,
         refusal::{Issue, Refusal},
     },
@@ -36,6 +36,7 @@ const MAX_NETWORK: usize = 700 << 10;
         ("name" = Option<String>, Query, description = "with ONNX bytes: a name for people"),
         ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
         ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
+        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
         ("If-Match" = Option<String>, Header, description = "only if the model still has one of these entity tags"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such model"),
     ),
@@ -44,7 +45,7 @@ const MAX_NETWORK: usize = 700 << 10;
         description = "a document, or an ONNX file of at most 700 KiB"
     ),
     responses(
-        (status = 200, description = "replaced", body = Value, example = json!({ "success": true, "id": "churn", "version": 4 })),
+        (status = 200, description = "replaced", body = Value, example = json!({ "success": true, "model_id": "churn" })),
         (status = 201, description = "created", body = Value),
         (status = 202, description = "written, and not yet served by all who were waited for", body = Value),
         (status = 400, description = "a condition or the path cannot be read", body = schema::Problem, content_type = "application/problem+json"),
@@ -54,30 +55,14 @@ const MAX_NETWORK: usize = 700 << 10;
         (status = 422, description = "the model is wrong, in each of these places; of a network, which operators are not supported", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn put(State(admin): State<Admin>, asked: Asked, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn put(State(admin): State<Admin>, ask: Ask, request: Request) -> Result<Response, Refusal> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let is_network = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/octet-stream"));
-    let mut fields = match is_network {
+    let fields = match is_network {
         true => network(request).await?,
         false => Body::from_request(request, &()).await?.object()?,
     };
-    match fields.get("id") {
-        None => {
-            fields.shift_insert(0, "id".to_owned(), json!(asked.id));
-        }
-        Some(id) if *id == *asked.id => {}
-        Some(_) => {
-            let issue = Issue::of_body(format!("it is {:?} in the path", asked.id), "value_error").at("id");
-            return Err(Refusal::Invalid(vec![issue]));
-        }
-    }
-    let document = ModelDocument::from_map(fields);
-    let document = match document {
-        Ok(document) => document,
-        Err(fault) => return Err(Refusal::of_faults(vec![fault]).err().unwrap_or_else(|| Refusal::conflict("unread"))),
-    };
-    admin.check_model(&document).await?;
-    admin.change_model(asked, |_| Ok(Plan::Put(document.clone()))).await
+    admin.put::<ModelDocument>(ask, fields).await
 }
 
 /// The fields of a model whose network is the body.

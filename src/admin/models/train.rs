@@ -13,12 +13,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::change::{Asked, expected};
 use crate::{
-    admin::{Admin, access::Caller, body::Body, openapi as schema, refusal::Refusal},
+    admin::{
+        Admin,
+        access::Caller,
+        body::Body,
+        conditional::Tag,
+        documents::{Ask, check_size},
+        openapi as schema,
+        refusal::{Issue, Refusal},
+    },
     clock,
     model::{DocumentKey, Fault, ModelDocument, is_writable_key},
     predict::Predictor,
@@ -49,16 +56,17 @@ impl Default for Training {
 ///
 /// A `kmeans` model finds `k` clusters; a `logistic` one learns how probable it is that the attribute `label` is true. The rows
 /// are a sample of all profiles that can be learnt from; a fifth of them is held back, and `report` says how the model does on
-/// it. The same profiles and the same `seed` give the same model. A cluster keeps the number of the one of the version before
+/// it. The same profiles and the same `seed` give the same model. A cluster keeps the number of the one of the revision before
 /// that it is nearest to. The answer begins at once and has a line about twice a second, and a last one that has `complete`:
-/// with it true `version` and `report`, else `error`, and `errors` where the request is to blame. A training ends with its
+/// with it true `revision` and `report`, else `error`, and `errors` where the request is to blame. A training ends with its
 /// connection.
 #[utoipa::path(
     post, path = "/models/{id}/train", tag = "models", security(("token" = ["editor"])),
     params(
         ("id" = String, Path, description = "the model's id, new or not"),
-        ("wait" = Option<String>, Query, description = "not waited for here"),
-        ("timeout" = Option<f64>, Query, description = "not waited for here"),
+        ("wait" = Option<String>, Query, description = "says nothing here"),
+        ("timeout" = Option<f64>, Query, description = "says nothing here"),
+        ("dry_run" = Option<bool>, Query, description = "train and report, but write nothing"),
         ("If-Match" = Option<String>, Header, description = "only if the model still has one of these entity tags"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such model"),
     ),
@@ -66,7 +74,7 @@ impl Default for Training {
         example = json!({ "kind": "logistic", "feature_columns": ["visits", "plan"], "encodings": { "plan": { "free": 0, "pro": 1 } }, "label": "churned" })),
     responses(
         (status = 200, description = "how it goes on, a JSON object on each line; the last one says how it ended", content_type = "application/x-ndjson", body = String,
-            example = "{\"step\":\"reading\",\"done\":12000}\n{\"step\":\"training\",\"done\":3,\"of\":10}\n{\"complete\":true,\"id\":\"churn\",\"version\":4,\"report\":{\"seen\":20000,\"rows\":16000,\"auc\":0.78}}\n"),
+            example = "{\"step\":\"reading\",\"done\":12000}\n{\"step\":\"training\",\"done\":3,\"of\":10}\n{\"complete\":true,\"id\":\"churn\",\"revision\":4,\"report\":{\"seen\":20000,\"rows\":16000,\"auc\":0.78}}\n"),
         (status = 400, description = "a condition or the path cannot be read", body = schema::Problem, content_type = "application/problem+json"),
         (status = 409, description = "another model is being trained here", body = schema::Problem, content_type = "application/problem+json"),
         (status = 412, description = "it is not as the conditions expect", body = schema::Problem, content_type = "application/problem+json"),
@@ -74,7 +82,7 @@ impl Default for Training {
         (status = 422, description = "the request is wrong, in each of these places", body = schema::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn train(State(admin): State<Admin>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+pub(super) async fn train(State(admin): State<Admin>, ask: Ask, body: Body) -> Result<Response, Refusal> {
     let request = match Request::parse(&body.object()?) {
         Ok(request) => request,
         Err(faults) => {
@@ -82,20 +90,21 @@ pub(super) async fn train(State(admin): State<Admin>, asked: Asked, body: Body) 
             return Err(Refusal::conflict("the request cannot be read"));
         }
     };
-    // Says what is wrong with the id as a write would.
-    if !is_writable_key(&asked.id) {
-        admin.check_model(&named(&asked.id)).await?;
+    if !is_writable_key(&ask.key) {
+        let why = "an id is 1 to 128 letters, digits, dots, underscores and dashes, and starts with a letter or digit";
+        return Err(Refusal::Invalid(vec![Issue::of_path("id", why)]));
     }
-    let stored = admin.documents()?.get(&DocumentKey::model(&*asked.id)).await?;
-    asked.conditions.check(stored.as_ref().map(crate::admin::conditional::Tag::of).as_ref())?;
+    let stored = admin.documents()?.get(&DocumentKey::model(&*ask.key)).await?;
+    ask.conditions.check(stored.as_ref().map(Tag::of).as_ref())?;
     let replaced = stored.as_ref().and_then(|stored| ModelDocument::parse(&stored.text).ok());
     let busy = || Refusal::conflict("another model is being trained here; try again when it is done");
     let permit = Arc::clone(&admin.training.0).try_acquire_owned().map_err(|_| busy())?;
     let (lines, unread) = mpsc::channel(UNREAD);
     let run = Run {
-        id: asked.id,
-        caller: asked.caller,
-        expected: expected(stored.as_ref()),
+        id: ask.key,
+        caller: ask.caller,
+        is_tried: ask.dry_run.0,
+        expected: stored.as_ref().map_or(Expected::Absent, |stored| Expected::Revision(stored.revision)),
         previous: replaced.and_then(|document| centres(&document, &request)),
         request,
         lines,
@@ -107,11 +116,6 @@ pub(super) async fn train(State(admin): State<Admin>, asked: Asked, body: Body) 
     });
     let head = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CACHE_CONTROL, "no-store")];
     Ok((head, Stream::from_stream(told)).into_response())
-}
-
-fn named(id: &str) -> ModelDocument {
-    let fields = Map::from_iter([("id".to_owned(), json!(id))]);
-    ModelDocument::from_map(fields).expect("an object with an id is a document")
 }
 
 /// The middles of the clusters of a model that looks at the same features.
@@ -127,6 +131,8 @@ fn centres(document: &ModelDocument, request: &Request) -> Option<Vec<Vec<f64>>>
 struct Run {
     id: String,
     caller: Caller,
+    /// Whether nothing is to be written.
+    is_tried: bool,
     expected: Expected,
     previous: Option<Vec<Vec<f64>>>,
     request: Request,
@@ -181,7 +187,7 @@ impl Run {
 
     async fn go(self, admin: &Admin, permit: OwnedSemaphorePermit) -> Result<Value, Stopped> {
         let sample = self.read(admin).await?;
-        let Self { id, caller, expected, previous, request, lines } = self;
+        let Self { id, caller, is_tried, expected, previous, request, lines } = self;
         let trained_at = clock::now();
         let (name, told) = (id.clone(), lines.clone());
         let trained = tokio::task::spawn_blocking(move || {
@@ -204,10 +210,15 @@ impl Run {
         if !faults.is_empty() {
             return Err(Stopped::Refused(faults));
         }
-        let text = Some(Arc::from(document.to_text()));
-        let written = admin.write_model(&caller, &id, text, expected).await?;
+        if check_size(&document).is_err() {
+            return Err(Stopped::Broken("the model would be longer than a document may be"));
+        }
+        if is_tried {
+            return Ok(json!({"complete": true, "dry_run": true, "id": id, "report": report}));
+        }
+        let written = admin.write(&caller, &id, Some(&document), expected).await?;
         drop(permit);
-        Ok(json!({"complete": true, "id": id, "version": written.revision, "report": report}))
+        Ok(json!({"complete": true, "id": id, "revision": written.revision, "report": report}))
     }
 
     /// Offers all stored profiles to a sample.

@@ -35,6 +35,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
     ),
     tags(
         (name = "flags", description = "Flags as documents."),
+        (name = "segments", description = "Named sets of users, and who is in them."),
         (name = "evaluation", description = "What a flag gives a user."),
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
         (name = "live", description = "Changes as they happen."),
@@ -75,6 +76,10 @@ macro_rules! schemas {
 schemas!(
     Flag,
     NewFlag,
+    Segment,
+    NewSegment,
+    EvaluateSegments,
+    Memberships,
     Written,
     Evaluation,
     EvaluateRequest,
@@ -83,6 +88,11 @@ schemas!(
     WrittenProfile,
     ProfilePage,
     Activity,
+    EstimateRequest,
+    Estimate,
+    Overlap,
+    RecomputeRequest,
+    Recompute,
     Refusal,
     Problem
 );

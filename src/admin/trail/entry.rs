@@ -5,10 +5,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     admin::{
+        documents::fields_of,
         paging::{Page, cursor},
         refusal::{Issue, Refusal},
     },
-    model::{DocumentKind, FlagDocument, ModelDocument, SegmentDocument, differences},
+    model::differences,
     store::{AuditEntry, StoreError},
 };
 
@@ -19,7 +20,7 @@ const PAGE: usize = 50;
 const READ: usize = 256;
 
 /// Whether entries have whole documents besides what changed: `?full=true`.
-pub(in crate::admin) fn is_full(query: &str) -> Result<bool, Refusal> {
+pub(super) fn is_full(query: &str) -> Result<bool, Refusal> {
     let given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "full").last();
     match given.as_ref().map(|(_, value)| &**value) {
         None | Some("false" | "0") => Ok(false),
@@ -30,7 +31,7 @@ pub(in crate::admin) fn is_full(query: &str) -> Result<bool, Refusal> {
 
 /// The page of those entries that are wanted, newest first: `{entries, next}`. `read` reads so many of the newest; it is
 /// asked for more until the page is full or there are no more.
-pub(in crate::admin) async fn page<R: Future<Output = Result<Vec<AuditEntry>, StoreError>>>(
+pub(super) async fn page<R: Future<Output = Result<Vec<AuditEntry>, StoreError>>>(
     page: &Page,
     full: bool,
     wanted: impl Fn(&AuditEntry) -> bool,
@@ -72,7 +73,8 @@ fn before(entries: &[AuditEntry]) -> Option<&str> {
 }
 
 fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
-    let fields = |text: Option<&str>| fields(entry.document.kind, text?);
+    let kind = entry.document.kind;
+    let fields = |text: Option<&str>| Some(shortened(fields_of(kind, text?, false)?));
     let known = |text: Option<&str>| text.map_or(Some(Map::new()), |text| fields(Some(text)));
     let is_new = entry.action == crate::store::Action::Created;
     // Null: what was there is not known, or could not be read.
@@ -89,34 +91,17 @@ fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
         "changes": changes,
     });
     if full {
-        told["document"] = match entry.document.kind {
-            DocumentKind::Flag => {
-                let document = entry.after.as_deref().and_then(|text| FlagDocument::parse(text).ok());
-                document.map(|document| document.complete()).into()
-            }
-            DocumentKind::Segment | DocumentKind::MlModel => fields(entry.after.as_deref()).into(),
-        };
+        told["document"] = entry.after.as_deref().and_then(|text| fields_of(kind, text, true)).map(shortened).into();
     }
     told
 }
 
-/// The fields of a document that can be read.
-fn fields(kind: DocumentKind, text: &str) -> Option<Map<String, Value>> {
-    match kind {
-        DocumentKind::Flag => Some(FlagDocument::parse(text).ok()?.fields().clone()),
-        DocumentKind::Segment => Some(SegmentDocument::parse(text).ok()?.fields().clone()),
-        DocumentKind::MlModel => {
-            let mut fields = ModelDocument::parse(text).ok()?.fields().clone();
-            // A page of networks would be many megabytes.
-            if let Some(Value::String(network)) = fields.get_mut("onnx") {
-                *network = format!("{} characters, SHA-256 {}", network.len(), hash(network));
-            }
-            Some(fields)
-        }
+/// A model's network is told by its hash: a page of networks would be many megabytes.
+fn shortened(mut fields: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::String(network)) = fields.get_mut("onnx") {
+        let digest = Sha256::digest(network.as_bytes());
+        let hash = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        *network = format!("{} characters, SHA-256 {hash}", network.len());
     }
-}
-
-fn hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    fields
 }

@@ -8,8 +8,14 @@ use serde_json::Value;
 
 use super::entry::{is_full, page};
 use crate::{
-    admin::{Admin, flags::Key, openapi as schema, paging::Page, refusal::Refusal},
-    model::DocumentKey,
+    admin::{
+        Admin,
+        documents::{Document, Key},
+        openapi as schema,
+        paging::Page,
+        refusal::Refusal,
+    },
+    model::FlagDocument,
 };
 
 /// What happened to a flag, newest first, also to one that is gone: `{entries, next}`.
@@ -34,13 +40,24 @@ pub(super) async fn history(
     asked: Page,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let full = is_full(query.as_deref().unwrap_or_default())?;
-    let document = DocumentKey::flag(key);
+    Ok(Json(history_of::<FlagDocument>(&admin, &key, &asked, query.as_deref().unwrap_or_default()).await?))
+}
+
+/// What happened to a document.
+pub(in crate::admin) async fn history_of<D: Document>(
+    admin: &Admin,
+    name: &str,
+    asked: &Page,
+    query: &str,
+) -> Result<Value, Refusal> {
+    let full = is_full(query)?;
+    let document = D::key(name);
     let store = admin.documents()?;
-    let told = page(&asked, full, |_| true, |limit| store.history(&document, limit)).await?;
+    let told = page(asked, full, |_| true, |limit| store.history(&document, limit)).await?;
     let is_empty = told["entries"].as_array().is_none_or(Vec::is_empty);
     if is_empty && asked.after.is_none() && store.get(&document).await?.is_none() {
-        return Err(Refusal::not_found("no flag of this key is known, nor that there ever was one"));
+        let (word, named_by) = (D::WORD, D::NAMED_BY);
+        return Err(Refusal::not_found(format!("no {word} of this {named_by} is known, nor that there ever was one")));
     }
-    Ok(Json(told))
+    Ok(told)
 }

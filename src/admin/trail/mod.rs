@@ -1,4 +1,4 @@
-//! What happened to documents: the audit log, and the history of one flag.
+//! What happened to documents: the audit log, and the history of one.
 
 mod audit;
 mod entry;
@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, problem::as_problems};
 
-pub(super) use entry::{is_full, page};
+pub(super) use history::history_of;
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()

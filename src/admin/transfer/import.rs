@@ -21,7 +21,7 @@ use crate::{
         Admin,
         access::Caller,
         acknowledge::WaitFor,
-        flags::{check_size, document},
+        documents::{check_size, formed as form},
         refusal::Refusal,
     },
     clock,
@@ -145,7 +145,7 @@ fn asked(query: &str) -> Result<Asked, Problem> {
 fn formed(flags: Vec<import::ImportedFlag>) -> Result<(Vec<String>, Vec<FlagDocument>), Problem> {
     let (mut pointers, mut documents, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for flag in flags {
-        let formed = document::formed(flag.document.fields().clone(), clock::now());
+        let formed = form(flag.document.fields().clone(), clock::now());
         match formed.and_then(|document| check_size(&document).map(|()| document)) {
             Ok(document) => {
                 pointers.push(flag.pointer);

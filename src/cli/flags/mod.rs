@@ -115,6 +115,6 @@ fn pages(remote: &Remote, query: &str, limit: usize) -> Result<(Vec<Value>, usiz
 }
 
 /// The revision in an entity tag.
-fn revision(answer: &Answer) -> Option<&str> {
+pub(super) fn revision(answer: &Answer) -> Option<&str> {
     answer.header("etag")?.strip_prefix("\"r")?.split('-').next()
 }

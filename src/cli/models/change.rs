@@ -50,16 +50,16 @@ pub(in crate::cli) struct Put {
     json: bool,
 }
 
-/// Goes back to an earlier version.
+/// Goes back to an earlier revision.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Rollback {
     #[command(flatten)]
     remote: Remote,
     /// The model.
     id: String,
-    /// The version, as the history shows it.
+    /// The revision, as the history shows it.
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    version: u64,
+    revision: u64,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -114,7 +114,7 @@ impl Put {
 
 impl Rollback {
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let (path, body) = (path(&self.id, "/rollback")?, Some(json!({ "revision": self.version })));
+        let (path, body) = (path(&self.id, "/rollback")?, Some(json!({ "revision": self.revision })));
         let answer = self.remote.exchange(&Request { method: Method::POST, path, headers: &[], body })?;
         told(&self.id, &answer, self.json)
     }

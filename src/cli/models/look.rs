@@ -37,14 +37,14 @@ pub(in crate::cli) struct Get {
     json: bool,
 }
 
-/// The versions of a model.
+/// What happened to a model.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct History {
     #[command(flatten)]
     remote: Remote,
     /// The model.
     id: String,
-    /// At most so many versions.
+    /// At most so many changes.
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Print JSON.
@@ -59,13 +59,13 @@ impl List {
             say(&serde_json::to_string_pretty(&answer)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = Table::new(["ID", "VERSION", "KIND", "FEATURES", "ROWS", "RESULT", "SERVING", "SEGMENTS"]);
+        let mut table = Table::new(["ID", "REVISION", "KIND", "FEATURES", "ROWS", "RESULT", "SERVING", "SEGMENTS"]);
         for model in answer["models"].as_array().into_iter().flatten() {
             let cell = |name: &str| text(&model[name]);
             let serving = if model["serving"] == true { "yes" } else { "no: see `flaggate status`" };
             table.push([
                 cell("id"),
-                cell("version"),
+                cell("revision"),
                 cell("kind"),
                 names(&model["feature_columns"]),
                 text(&model["report"]["rows"]),

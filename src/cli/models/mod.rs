@@ -9,9 +9,12 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use percent_encoding::utf8_percent_encode;
-use serde_json::Value;
 
-use super::{flags::IN_PATH, remote::Answer, say};
+use super::{
+    flags::{IN_PATH, revision},
+    remote::Answer,
+    say,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Models {
@@ -23,9 +26,9 @@ pub(super) enum Models {
     Put(change::Put),
     /// Train a model on stored profiles: `train groups --kind kmeans --features visits,basket -k 4`.
     Train(train::Train),
-    /// Show the versions of a model, newest first; also of one that is gone.
+    /// Show what happened to a model, newest first; also of one that is gone.
     History(look::History),
-    /// Make a model again what it was at an earlier version; brings back one that is gone.
+    /// Make a model again what it was at an earlier revision; brings back one that is gone.
     Rollback(change::Rollback),
     /// Remove a model that no segment asks; asks first.
     Delete(change::Delete),
@@ -56,9 +59,9 @@ fn path(id: &str, below: &str) -> Result<String> {
 
 /// Says what became of a model.
 fn told(id: &str, answer: &Answer, as_json: bool) -> Result<ExitCode> {
-    let now = match &answer.body["version"] {
-        Value::Null => format!("{id} is deleted; `flaggate models history {id}` still knows it"),
-        version => format!("{id} is at version {version}"),
+    let now = match revision(answer) {
+        None => format!("{id} is deleted; `flaggate models history {id}` still knows it"),
+        Some(revision) => format!("{id} is at revision {revision}"),
     };
     say(&if as_json { serde_json::to_string_pretty(&answer.body)? } else { now })?;
     Ok(ExitCode::SUCCESS)

@@ -60,6 +60,9 @@ pub(in crate::cli) struct Train {
     /// The request from a file, JSON or YAML, instead of the options; `-` for standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "features", "k", "label", "encode", "sample", "seed"])]
     file: Option<PathBuf>,
+    /// Only tell how well the model would do.
+    #[arg(long)]
+    dry_run: bool,
     /// Print the last line of the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -71,7 +74,11 @@ impl Train {
             Some(path) => file(path)?,
             None => self.request(),
         };
-        let asked = Request { method: Method::POST, path: path(&self.id, "/train")?, ..Request::default() };
+        let asked = Request {
+            method: Method::POST,
+            path: path(&self.id, if self.dry_run { "/train?dry_run=true" } else { "/train" })?,
+            ..Request::default()
+        };
         let body = ("application/json", Value::from(request).to_string().into_bytes());
         let shows = io::stderr().is_terminal() || !self.json;
         let answer = self.remote.exchange_bytes(&asked, body, &mut |line| {
@@ -87,7 +94,10 @@ impl Train {
         if self.json {
             say(&serde_json::to_string_pretty(&end)?)?;
         } else {
-            say(&format!("{} is at version {}", self.id, end["version"]))?;
+            say(&match &end["revision"] {
+                Value::Null => "nothing was written".to_owned(),
+                revision => format!("{} is at revision {revision}", self.id),
+            })?;
             for line in report(&end["report"]) {
                 say(&line)?;
             }

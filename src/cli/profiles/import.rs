@@ -86,6 +86,8 @@ struct Totals {
     failed: u64,
     /// The first lines that are wrong.
     errors: Vec<(u64, String)>,
+    /// The first line of what is not known to be written.
+    stopped_at: u64,
 }
 
 /// Profiles that are sent together.
@@ -115,7 +117,9 @@ impl Import {
             if !batch.lines.is_empty() && (is_full || is_last) {
                 if let Err(error) = self.send(&std::mem::take(&mut batch), &mut totals) {
                     progress.end();
-                    log_error(&format!("{} were written, {} failed before it stopped", totals.done, totals.failed));
+                    let Totals { done, failed, stopped_at, .. } = totals;
+                    let go_on = format!("--from {stopped_at} goes on where it stopped");
+                    log_error(&format!("{done} were written and {failed} failed before it stopped; {go_on}"));
                     return Err(error);
                 }
                 let far = Far { done: totals.done, failed: totals.failed, bytes: read.get(), of_bytes };
@@ -152,6 +156,7 @@ impl Import {
     }
 
     fn send(&self, batch: &Batch, totals: &mut Totals) -> Result<()> {
+        totals.stopped_at = batch.lines.first().copied().unwrap_or_default();
         let mut tries = 0;
         let text = loop {
             let body = Some(("application/x-ndjson", batch.text.clone()));
@@ -162,7 +167,7 @@ impl Import {
                 _ if status.is_success() => break text,
                 _ => {
                     let request = Request { method: Method::POST, path: PATH.to_owned(), ..Request::default() };
-                    return Err(resumed(Failure::refused(&request, status, &text), batch.lines.first()).into());
+                    return Err(Failure::refused(&request, status, &text).into());
                 }
             }
         };
@@ -182,8 +187,8 @@ impl Import {
             return Ok(());
         }
         let why = end["error"].as_str().unwrap_or("the answer broke off");
-        let failure = Failure::new(Kind::Unavailable, format!("the import stopped: {}", plain(why)));
-        Err(resumed(failure, line_of(&end["resume_at_line"]).or(batch.lines.first())).into())
+        totals.stopped_at = line_of(&end["resume_at_line"]).copied().unwrap_or(totals.stopped_at);
+        Err(Failure::new(Kind::Unavailable, format!("the import stopped: {}", plain(why))).into())
     }
 
     fn tell(&self, totals: &Totals, took: Duration) -> Result<()> {
@@ -222,15 +227,5 @@ impl Batch {
         self.lines.push(line);
         self.text.push_str(profile);
         self.text.push('\n');
-    }
-}
-
-/// Says where to go on.
-fn resumed(failure: Failure, line: Option<&u64>) -> Failure {
-    match line {
-        Some(line) if failure.hint.is_none() || failure.kind == Kind::Unavailable => {
-            failure.hinting(format!("--from {line} goes on where it stopped"))
-        }
-        _ => failure,
     }
 }

@@ -1,6 +1,8 @@
 //! Segments: named sets of users, decided from what is known of one user, without asking anybody.
 
+mod check;
 mod compile;
+mod explain;
 mod expression;
 
 use std::{cell::RefCell, sync::Arc};
@@ -13,7 +15,9 @@ use crate::{
     predict::{Prediction, Predictor},
 };
 
+pub use check::check as check_segment;
 pub use compile::{CompiledSegment, SegmentNames, compile as compile_segment, references as segment_references};
+pub use explain::explain as explain_segment;
 pub use expression::{Expression, ExpressionError};
 
 /// The position of a segment in its snapshot.

@@ -20,8 +20,8 @@ use crate::{
     clock,
     model::Profile,
     store::{
-        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Patched, ProfilePatch, ProfileStore, Sample, StoreError,
-        StoredProfile, Unwritten,
+        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Patched, ProfilePatch, ProfileStore, Sample,
+        StoreError, StoredProfile, Unwritten,
         profiles::{Page, Sampler, profile_bytes, text_of},
     },
 };
@@ -93,17 +93,24 @@ impl ProfileStore for EmbeddedStore {
         .await
     }
 
-    async fn set_memberships(&self, user_id: &str, segments: &[String]) -> Result<bool, StoreError> {
-        let (user_id, segments) = (user_id.to_owned(), segments.to_vec());
-        self.in_turn(move |file| {
-            let writing = file.database.begin_write()?;
-            let Some(before) = stored(&writing, &user_id)? else { return Ok(false) };
-            let after = Stored { segment_memberships: segments, ..before };
-            writing.open_table(PROFILES)?.insert(&*user_id, &*serde_json::to_string(&after)?)?;
-            writing.commit()?;
-            Ok(true)
-        })
-        .await
+    async fn set_memberships(&self, moved: &[Moved]) -> Result<usize, StoreError> {
+        let written = moved.to_vec();
+        let kept = self
+            .in_turn(move |file| {
+                let writing = file.database.begin_write()?;
+                let mut kept = 0;
+                for Moved { user_id, segments, .. } in written {
+                    let Some(before) = stored(&writing, &user_id)? else { continue };
+                    let after = Stored { segment_memberships: segments, ..before };
+                    writing.open_table(PROFILES)?.insert(&*user_id, &*serde_json::to_string(&after)?)?;
+                    kept += 1;
+                }
+                writing.commit()?;
+                Ok(kept)
+            })
+            .await?;
+        self.users().send_moved(moved);
+        Ok(kept)
     }
 
     async fn put_activity(
@@ -176,6 +183,10 @@ impl ProfileStore for EmbeddedStore {
             Ok(sampler.end())
         })
         .await
+    }
+
+    async fn moved_users(&self) -> Result<MovedUsers, StoreError> {
+        Ok(self.users().moved())
     }
 
     async fn changed_users(&self) -> Result<ChangedUsers, StoreError> {

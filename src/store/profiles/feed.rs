@@ -1,32 +1,45 @@
-//! Tells of changed users within one process.
+//! Tells of users who changed or moved within one process.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::broadcast;
 
-use super::ChangedUsers;
+use super::{ChangedUsers, Moved, MovedUsers};
 
 /// How many messages a listener may be behind before it has to begin anew; one message names the users of one write.
 const CAPACITY: usize = 4096;
 
 /// Sends changes within one process.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct UserFeed(broadcast::Sender<Arc<[Arc<str>]>>);
+pub(in crate::store) struct UserFeed {
+    changed: broadcast::Sender<Arc<[Arc<str>]>>,
+    moved: broadcast::Sender<Arc<[Moved]>>,
+}
 
 impl UserFeed {
     pub(in crate::store) fn new() -> Self {
-        Self(broadcast::channel(CAPACITY).0)
+        Self { changed: broadcast::channel(CAPACITY).0, moved: broadcast::channel(CAPACITY).0 }
+    }
+
+    pub(in crate::store) fn send_moved(&self, moved: &[Moved]) {
+        // An error says that nobody listens, which is nobody's loss.
+        self.moved.send(moved.into()).ok();
+    }
+
+    pub(in crate::store) fn moved(&self) -> MovedUsers {
+        let next = async |mut messages: broadcast::Receiver<_>| Some((messages.recv().await.ok()?, messages));
+        Box::pin(stream::unfold(self.moved.subscribe(), next))
     }
 
     pub(in crate::store) fn send<'u>(&self, user_ids: impl IntoIterator<Item = &'u str>) {
         // An error says that nobody listens, which is nobody's loss.
-        self.0.send(user_ids.into_iter().map(Arc::from).collect()).ok();
+        self.changed.send(user_ids.into_iter().map(Arc::from).collect()).ok();
     }
 
     pub(in crate::store) fn subscribe(&self) -> ChangedUsers {
         let next = async |mut messages: broadcast::Receiver<_>| Some((messages.recv().await.ok()?, messages));
-        one_by_one(stream::unfold(self.0.subscribe(), next))
+        one_by_one(stream::unfold(self.changed.subscribe(), next))
     }
 }
 

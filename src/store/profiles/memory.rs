@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Page, Patched, ProfilePatch, ProfileStore, Sample, Sampler,
-    StoredProfile, Unwritten, UserFeed, stored::profile_bytes,
+    ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Page, Patched, ProfilePatch, ProfileStore,
+    Sample, Sampler, StoredProfile, Unwritten, UserFeed, stored::profile_bytes,
 };
 use crate::{clock, model::Profile, store::StoreError};
 
@@ -128,10 +128,18 @@ impl ProfileStore for MemoryProfiles {
         Ok(if is_new { Patched::Created } else { Patched::Updated })
     }
 
-    async fn set_memberships(&self, user_id: &str, segments: &[String]) -> Result<bool, StoreError> {
+    async fn set_memberships(&self, moved: &[Moved]) -> Result<usize, StoreError> {
+        let mut kept = 0;
         let mut users = self.users();
-        let stored = users.profiles.get_mut(user_id);
-        Ok(stored.map(|stored| stored.segment_memberships = segments.to_vec()).is_some())
+        for Moved { user_id, segments, .. } in moved {
+            if let Some(stored) = users.profiles.get_mut(user_id) {
+                stored.segment_memberships.clone_from(segments);
+                kept += 1;
+            }
+        }
+        drop(users);
+        self.feed.send_moved(moved);
+        Ok(kept)
     }
 
     async fn put_activity(
@@ -190,6 +198,10 @@ impl ProfileStore for MemoryProfiles {
         let mut sampler = Sampler::new(size, seed);
         self.users().profiles.keys().for_each(|user_id| sampler.see(user_id));
         Ok(sampler.end())
+    }
+
+    async fn moved_users(&self) -> Result<MovedUsers, StoreError> {
+        Ok(self.feed.moved())
     }
 
     async fn changed_users(&self) -> Result<ChangedUsers, StoreError> {

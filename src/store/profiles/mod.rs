@@ -10,6 +10,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
@@ -59,9 +60,9 @@ pub trait ProfileStore: Send + Sync {
     /// Changes fields of a profile, or creates it with them. Changes of different fields at the same time are both done.
     async fn patch_profile(&self, user_id: &str, patch: &ProfilePatch, at: Timestamp) -> Result<Patched, StoreError>;
 
-    /// Keeps the segments that a user is in, and says whether there is a profile to keep them in. No flag asks for them
-    /// there, so nobody is told.
-    async fn set_memberships(&self, user_id: &str, segments: &[String]) -> Result<bool, StoreError>;
+    /// Keeps the segments that users are in now, as far as they have a profile, and tells who listens to
+    /// [`Self::moved_users`]. Says how many have. Flags never ask for what is kept.
+    async fn set_memberships(&self, moved: &[Moved]) -> Result<usize, StoreError>;
 
     /// Says what a user is doing for as long as `ttl`.
     async fn put_activity(&self, user_id: &str, activity: &Map<String, Value>, ttl: Duration)
@@ -92,7 +93,27 @@ pub trait ProfileStore: Send + Sync {
 
     /// Listens to changes. Once this returns, none goes unheard without the end of the stream.
     async fn changed_users(&self) -> Result<ChangedUsers, StoreError>;
+
+    /// Listens to who enters and leaves segments. It ends when something may have been missed.
+    async fn moved_users(&self) -> Result<MovedUsers, StoreError>;
 }
+
+/// A user who entered or left segments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The user.
+    pub user_id: String,
+    /// The segments that the user is in now, sorted.
+    #[serde(skip, default)]
+    pub segments: Vec<String>,
+    /// Those that are new.
+    pub entered: Vec<String>,
+    /// Those that were before.
+    pub left: Vec<String>,
+}
+
+/// Users who moved, those of one write together.
+pub type MovedUsers = Pin<Box<dyn Stream<Item = Arc<[Moved]>> + Send>>;
 
 /// Tells of every user of whom something changed, and `None` when changes may have been missed. For ever.
 pub async fn tell_changes(store: Arc<dyn ProfileStore>, tell: impl Fn(Option<&str>) + Send) {

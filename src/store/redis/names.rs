@@ -58,6 +58,11 @@ impl Names {
         self.own("users")
     }
 
+    /// The channel of users who entered or left segments.
+    pub(super) fn moves_channel(&self) -> String {
+        self.own("moves")
+    }
+
     /// What is stored of a user.
     pub(super) fn profile(&self, user_id: &str) -> String {
         format!("{}user_profile:{user_id}", self.prefix)

@@ -12,8 +12,8 @@ use super::{RedisStore, connection::Live, error::unavailable, population, subscr
 use crate::{
     model::Profile,
     store::{
-        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Patched, ProfilePatch, ProfileStore, Sample, StoreError,
-        StoredProfile, Unwritten,
+        ChangedUsers, Count, Cursor, MAX_PROFILE_BYTES, Moved, MovedUsers, Patched, ProfilePatch, ProfileStore, Sample,
+        StoreError, StoredProfile, Unwritten,
         profiles::{Page, merge, one_by_one, text_of},
     },
 };
@@ -83,12 +83,19 @@ impl ProfileStore for RedisStore {
         self.link.keep(&live, patched).await
     }
 
-    async fn set_memberships(&self, user_id: &str, segments: &[String]) -> Result<bool, StoreError> {
-        let mut call = self.scripts.set_memberships.key(self.names.profile(user_id));
-        call.arg(serde_json::json!(segments).to_string());
-        let mut live = self.link.live().await?;
-        let set = live.script(&call).await;
-        self.link.keep(&live, set).await
+    async fn set_memberships(&self, moved: &[Moved]) -> Result<usize, StoreError> {
+        let mut kept = 0;
+        for moved in moved.chunks(BATCH) {
+            let mut call = self.scripts.set_memberships.prepare_invoke();
+            call.arg(self.names.moves_channel()).arg(serde_json::json!(moved).to_string());
+            for Moved { user_id, segments, .. } in moved {
+                call.key(self.names.profile(user_id)).arg(serde_json::json!(segments).to_string());
+            }
+            let mut live = self.link.live().await?;
+            let set: Result<usize, StoreError> = live.script(&call).await;
+            kept += self.link.keep(&live, set).await?;
+        }
+        Ok(kept)
     }
 
     async fn put_activity(
@@ -132,6 +139,13 @@ impl ProfileStore for RedisStore {
         let mut live = self.link.live().await?;
         let sample = population::sample(&mut live, &self.names, size, seed).await;
         self.link.keep(&live, sample).await
+    }
+
+    async fn moved_users(&self) -> Result<MovedUsers, StoreError> {
+        let moved = |message: &Msg| serde_json::from_slice::<Arc<[Moved]>>(message.get_payload_bytes()).ok();
+        let messages = subscription::listen(self.link.clone(), self.names.moves_channel(), moved).await?;
+        let next = async |mut messages: tokio::sync::mpsc::Receiver<_>| Some((messages.recv().await?, messages));
+        Ok(Box::pin(stream::unfold(messages, next)))
     }
 
     async fn changed_users(&self) -> Result<ChangedUsers, StoreError> {
@@ -193,7 +207,7 @@ impl RedisStore {
         let parts = [("attributes", &patch.attributes), ("behavioral_data", &patch.behavioral_data)];
         // What nothing is: the first call reads.
         let mut expected = [const { Vec::new() }; 2];
-        let mut texts = [const { String::new() }; 2];
+        let mut texts = [const { Vec::new() }; 2];
         for _ in 0..TRIES {
             let mut call = self.scripts.patch_profile.key(self.names.profile(user_id));
             call.arg(self.names.users_channel()).arg(without_zone(at)).arg(user_id);
@@ -207,11 +221,10 @@ impl RedisStore {
                 _ => {}
             }
             for (((_, changes), found), text) in parts.iter().zip(&found).zip(&mut texts) {
-                let Some(mut fields) = fields_of(found) else { return Ok(Patched::Unreadable) };
-                merge(changes, &mut fields);
-                *text = text_of(&fields);
+                let Some(changed) = changed(found, changes) else { return Ok(Patched::Unreadable) };
+                *text = changed;
             }
-            let bytes = texts.iter().map(String::len).sum();
+            let bytes = texts.iter().map(Vec::len).sum();
             if bytes > MAX_PROFILE_BYTES {
                 return Ok(Patched::TooLarge(bytes));
             }
@@ -284,12 +297,16 @@ fn time_of(text: &str) -> Option<Timestamp> {
     zoned.or_else(|| TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
 }
 
-/// The fields of a text as the script tells it: `n` for none, `t` before the text. `None`: it is no object.
-fn fields_of(found: &[u8]) -> Option<Map<String, Value>> {
-    match found.split_first() {
-        Some((b't', text)) => serde_json::from_slice(text).ok(),
-        _ => Some(Map::new()),
-    }
+/// A text after changes: it comes as the script tells it, `n` for none, `t` before the text. Without changes it stays as it
+/// is, letter for letter. `None`: it is no object.
+fn changed(found: &[u8], changes: &Map<String, Value>) -> Option<Vec<u8>> {
+    let mut fields = match found.split_first() {
+        Some((b't', text)) if changes.is_empty() => return Some(text.to_vec()),
+        Some((b't', text)) => serde_json::from_slice(text).ok()?,
+        _ => Map::new(),
+    };
+    merge(changes, &mut fields);
+    Some(text_of(&fields).into_bytes())
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
--- Keeps the segments that a user is in, unless the user is gone. KEYS: 1 the profile. ARGV: 1 the segments as JSON.
--- Answers whether there is a profile.
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  return 0
+-- Keeps the segments that users are in, unless they are gone, and tells who listens. KEYS: the profiles. ARGV: 1 the
+-- channel, 2 what is told there, then the segments of each profile as JSON. Answers how many there are.
+local kept = 0
+for at, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, 'segment_memberships', ARGV[at + 2])
+    kept = kept + 1
+  end
 end
-redis.call('HSET', KEYS[1], 'segment_memberships', ARGV[1])
-return 1
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return kept

@@ -1,58 +1,38 @@
-//! From a request's body to a flag document.
+//! From a request's body to a document.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::{Document, Null};
 use crate::{
     admin::{
         form::{Form, Kind},
         refusal::{Issue, Refusal},
     },
-    model::{Fault, FlagDocument},
+    model::Fault,
     snapshot::Snapshot,
 };
 
-/// Whether a field may be null on create.
-#[derive(Clone, Copy)]
-enum Null {
-    Refused,
-    Absent,
-}
-
-/// The existing service's fields, in its order, but for the key, the name and the times.
-const FIELDS: [(&str, Kind, Null); 14] = [
-    ("description", Kind::Text, Null::Absent),
-    ("flag_type", Kind::FlagType, Null::Refused),
-    ("default_value", Kind::Any, Null::Refused),
-    ("enabled", Kind::Boolean, Null::Refused),
-    ("targeting_enabled", Kind::Boolean, Null::Refused),
-    ("targeting_rules", Kind::Objects, Null::Refused),
-    ("rollout_enabled", Kind::Boolean, Null::Refused),
-    ("rollout_percentage", Kind::Percentage, Null::Refused),
-    ("rollout_stages", Kind::Objects, Null::Refused),
-    ("prerequisites", Kind::Any, Null::Refused),
-    ("variants", Kind::Object, Null::Refused),
-    ("tags", Kind::Texts, Null::Refused),
-    ("created_by", Kind::Text, Null::Absent),
-    ("value_schema", Kind::Object, Null::Absent),
-];
-
 /// The document that a body creates.
-pub(super) fn created(body: Map<String, Value>, snapshot: &Snapshot, now: Timestamp) -> Result<FlagDocument, Refusal> {
-    let document = formed(body, now)?;
-    Refusal::of_faults(snapshot.check(&document))?;
+pub(super) fn created<D: Document>(
+    body: Map<String, Value>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<D, Refusal> {
+    let document: D = formed(body, now)?;
+    Refusal::of_faults(document.faults(snapshot))?;
     Ok(document)
 }
 
 /// The document that a body describes, not yet checked against others.
-pub(in crate::admin) fn formed(body: Map<String, Value>, now: Timestamp) -> Result<FlagDocument, Refusal> {
+pub(in crate::admin) fn formed<D: Document>(body: Map<String, Value>, now: Timestamp) -> Result<D, Refusal> {
     let mut form = Form::new(body);
     let mut fields = Map::new();
     let mut set = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
-    for name in ["key", "name"] {
+    for name in [D::NAMED_BY, "name"] {
         set(name, form.required(name, Kind::Text));
     }
-    for (name, kind, null) in FIELDS {
+    for (name, kind, null) in D::FIELDS.iter().copied() {
         set(
             name,
             match null {
@@ -66,31 +46,31 @@ pub(in crate::admin) fn formed(body: Map<String, Value>, now: Timestamp) -> Resu
     set("updated_at", Some(time(now)));
     let (extensions, mut issues) = form.finish();
     fields.extend(extensions.into_iter().filter(|(_, value)| !value.is_null()));
-    issues.extend(of_other_type(&fields));
+    issues.extend(D::issue(&fields));
     Refusal::of_issues(issues)?;
-    FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))
+    D::from_map(fields).map_err(|fault| refuse(vec![fault]))
 }
 
 /// `stored` with the changes of a body: null resets a field to its default. Faults that the document has already do not
 /// stand in the way of a change elsewhere. `None`: nothing changes.
-pub(super) fn patched(
-    stored: &FlagDocument,
+pub(super) fn patched<D: Document>(
+    stored: &D,
     body: Map<String, Value>,
     snapshot: &Snapshot,
     now: Timestamp,
-) -> Result<Option<FlagDocument>, Refusal> {
+) -> Result<Option<D>, Refusal> {
     let mut fields = stored.fields().clone();
     let mut form = Form::new(body);
-    for (name, kind) in [("key", Kind::Text), ("created_at", Kind::Time)] {
+    for (name, kind) in [(D::NAMED_BY, Kind::Text), ("created_at", Kind::Time)] {
         let given = form.nullable(name, kind);
         let mut known = Form::new(stored.fields().clone());
         if given.is_some() && given != known.nullable(name, kind) {
-            form.refuse(Issue::of_body("a flag's key and time of creation never change", "value_error").at(name));
+            let message = format!("a {}'s {} and time of creation never change", D::WORD, D::NAMED_BY);
+            form.refuse(Issue::of_body(message, "value_error").at(name));
         }
     }
     form.nullable("updated_at", Kind::Time);
-    let coerced = [("name", Kind::Text)].into_iter().chain(FIELDS.map(|(name, kind, _)| (name, kind)));
-    for (name, kind) in coerced {
+    for (name, kind) in coerced::<D>() {
         if kind != Kind::Any && form.is_null(name) {
             fields.shift_remove(name);
         }
@@ -104,7 +84,7 @@ pub(super) fn patched(
             fields.insert(name, value);
         }
     }
-    issues.extend(of_other_type(&fields).filter(|_| of_other_type(stored.fields()).is_none()));
+    issues.extend(D::issue(&fields).filter(|_| D::issue(stored.fields()).is_none()));
     Refusal::of_issues(issues)?;
     if fields == *stored.fields() {
         return Ok(None);
@@ -113,27 +93,27 @@ pub(super) fn patched(
     checked(fields, Some(stored), snapshot).map(Some)
 }
 
-/// The document that a body puts in the place of another, or of none: what it does not name is unset. The key and who
-/// created the flag when stay as they are. `None`: nothing changes.
-pub(super) fn replaced(
+/// The document that a body puts in the place of another, or of none: what it does not name is unset. What names it,
+/// who created it when, and what the service works out stay as they are. `None`: nothing changes.
+pub(super) fn replaced<D: Document>(
     key: &str,
-    stored: Option<&FlagDocument>,
+    stored: Option<&D>,
     mut body: Map<String, Value>,
     snapshot: &Snapshot,
     now: Timestamp,
-) -> Result<Option<FlagDocument>, Refusal> {
+) -> Result<Option<D>, Refusal> {
     if let Some(stored) = stored {
         // Readers are shown defaults that are not set. Sent back they stay unset, or a child would inherit no more.
         let shown = stored.complete();
         body.retain(|name, value| stored.fields().contains_key(name) || shown.get(name) != Some(value));
     }
     let mut form = Form::new(body);
-    if form.nullable("key", Kind::Text).is_some_and(|given| given != key) {
-        form.refuse(Issue::of_body("the key is not that of the path", "value_error").at("key"));
+    if form.nullable(D::NAMED_BY, Kind::Text).is_some_and(|given| given != key) {
+        let message = format!("the {} is not that of the path", D::NAMED_BY);
+        form.refuse(Issue::of_body(message, "value_error").at(D::NAMED_BY));
     }
-    let mut fields = Map::from_iter([("key".to_owned(), key.into())]);
-    let coerced = [("name", Kind::Text)].into_iter().chain(FIELDS.map(|(name, kind, _)| (name, kind)));
-    for (name, kind) in coerced {
+    let mut fields = Map::from_iter([(D::NAMED_BY.to_owned(), key.into())]);
+    for (name, kind) in coerced::<D>() {
         fields.extend(form.nullable(name, kind).map(|value| (name.to_owned(), value)));
     }
     let created_at = form.nullable("created_at", Kind::Time).unwrap_or_else(|| time(now));
@@ -144,8 +124,9 @@ pub(super) fn replaced(
     fields.extend(known("updated_at").map(|at| ("updated_at".to_owned(), at)));
     let (extensions, mut issues) = form.finish();
     fields.extend(extensions.into_iter().filter(|(_, value)| !value.is_null()));
-    let was_so = stored.is_some_and(|stored| of_other_type(stored.fields()).is_some());
-    issues.extend(of_other_type(&fields).filter(|_| !was_so));
+    fields.extend(D::WORKED_OUT.iter().filter_map(|name| Some(((*name).to_owned(), known(name)?))));
+    let was_so = stored.is_some_and(|stored| D::issue(stored.fields()).is_some());
+    issues.extend(D::issue(&fields).filter(|_| !was_so));
     Refusal::of_issues(issues)?;
     if stored.is_some_and(|stored| *stored.fields() == fields) {
         return Ok(None);
@@ -154,16 +135,18 @@ pub(super) fn replaced(
     checked(fields, stored, snapshot).map(Some)
 }
 
-/// An earlier version of a flag as the next one; `current` is what is there, if it can be read. `None`: nothing changes.
-pub(super) fn restored(
-    earlier: &FlagDocument,
-    current: Option<&FlagDocument>,
+/// An earlier version of a document as the next one; `current` is what is there, if it can be read. `None`: nothing changes.
+pub(super) fn restored<D: Document>(
+    earlier: &D,
+    current: Option<&D>,
     snapshot: &Snapshot,
     now: Timestamp,
-) -> Result<Option<FlagDocument>, Refusal> {
+) -> Result<Option<D>, Refusal> {
     let mut fields = earlier.fields().clone();
-    fields.shift_remove("updated_at");
-    fields.extend(current.and_then(|current| current.fields().get_key_value("updated_at")).map(owned));
+    for name in D::WORKED_OUT.iter().chain(&["updated_at"]) {
+        fields.shift_remove(*name);
+        fields.extend(current.and_then(|current| current.fields().get_key_value(*name)).map(owned));
+    }
     if current.is_some_and(|current| *current.fields() == fields) {
         return Ok(None);
     }
@@ -171,20 +154,21 @@ pub(super) fn restored(
     checked(fields, current, snapshot).map(Some)
 }
 
+/// The fields that are coerced.
+fn coerced<D: Document>() -> impl Iterator<Item = (&'static str, Kind)> {
+    std::iter::once(("name", Kind::Text)).chain(D::FIELDS.iter().map(|(name, kind, _)| (*name, *kind)))
+}
+
 fn owned((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
 /// The document of these fields, unless something is wrong with it that was not wrong before.
-fn checked(
-    fields: Map<String, Value>,
-    before: Option<&FlagDocument>,
-    snapshot: &Snapshot,
-) -> Result<FlagDocument, Refusal> {
-    let document = FlagDocument::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
-    let mut faults = snapshot.check(&document);
+fn checked<D: Document>(fields: Map<String, Value>, before: Option<&D>, snapshot: &Snapshot) -> Result<D, Refusal> {
+    let document = D::from_map(fields).map_err(|fault| refuse(vec![fault]))?;
+    let mut faults = document.faults(snapshot);
     if let Some(before) = before.filter(|_| !faults.is_empty()) {
-        let known = snapshot.check(before);
+        let known = before.faults(snapshot);
         faults.retain(|fault| !known.contains(fault));
     }
     Refusal::of_faults(faults)?;
@@ -196,20 +180,6 @@ fn refuse(faults: Vec<Fault>) -> Refusal {
         Err(refusal) => refusal,
         Ok(()) => Refusal::Invalid(Vec::new()),
     }
-}
-
-/// The existing service's words for a default value that is not of the flag's type.
-fn of_other_type(fields: &Map<String, Value>) -> Option<Issue> {
-    let value = fields.get("default_value")?;
-    let flag_type = fields.get("flag_type").and_then(Value::as_str).unwrap_or("boolean");
-    let fits = match flag_type {
-        "boolean" => value.is_boolean(),
-        "string" => value.is_string(),
-        "number" => value.is_number(),
-        _ => true,
-    };
-    let issue = || Issue::of_body(format!("Default value must be {flag_type}"), "value_error").at("default_value");
-    (!fits).then(issue)
 }
 
 /// To the microsecond.

@@ -1,4 +1,4 @@
-//! Changing a flag: read, decide, compare and set, and all of it again while other writers are faster.
+//! Changing a document: read, decide, compare and set, and all of it again while other writers are faster.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::check_size;
+use super::{Document, check_size};
 use crate::{
     admin::{
         Admin,
@@ -22,7 +22,6 @@ use crate::{
         refusal::Refusal,
     },
     clock,
-    model::{DocumentKey, FlagDocument},
     store::{Expected, StoreError, Stored},
 };
 
@@ -33,28 +32,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// who met once do not meet again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
-/// The flag that a request's path names. `/flags/evaluate` and `/flags/stale` name one as well, where they mean nothing
-/// else.
+/// The document that a request's path names. `/flags/evaluate` and `/flags/stale` name one as well, where they mean
+/// nothing else.
 #[derive(Debug)]
 pub(in crate::admin) struct Key(pub(in crate::admin) String);
 
 /// What a request for a change says beside its body.
 #[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) caller: Caller,
-    pub(super) key: String,
-    pub(super) conditions: Conditions,
-    pub(super) dry_run: DryRun,
+pub(in crate::admin) struct Ask {
+    pub(in crate::admin) caller: Caller,
+    pub(in crate::admin) key: String,
+    pub(in crate::admin) conditions: Conditions,
+    pub(in crate::admin) dry_run: DryRun,
     pub(super) wait: WaitFor,
 }
 
-/// What is to become of a flag.
+/// What is to become of a document.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) enum Plan<D> {
     /// It is as it should be.
     Keep,
     /// It becomes this.
-    Put(FlagDocument),
+    Put(D),
     /// It goes.
     Remove,
 }
@@ -63,9 +62,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let unread = || Refusal::Status(StatusCode::BAD_REQUEST, "the flag's key in the path is not UTF-8".to_owned());
+        let unread = || Refusal::Status(StatusCode::BAD_REQUEST, "the key in the path is not UTF-8".to_owned());
         let named = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unread())?;
-        let key = named.iter().find(|(name, _)| *name == "key").map(|(_, key)| key.to_owned());
+        let key = named.iter().find(|(name, _)| matches!(*name, "key" | "id")).map(|(_, key)| key.to_owned());
         let last = || parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Self(key.unwrap_or_else(last)))
     }
@@ -93,18 +92,18 @@ impl Ask {
 }
 
 impl Admin {
-    /// Makes of a flag what `decide` says of what is stored, and answers with `body`. Without conditions no change of
+    /// Makes of a document what `decide` says of what is stored, and answers with `body`. Without conditions no change of
     /// another writer is lost, as `decide` is asked anew about what that one wrote; with conditions it ends in 412.
-    pub(super) async fn change(
+    pub(super) async fn change<D: Document>(
         &self,
         ask: Ask,
         body: Map<String, Value>,
-        decide: impl Fn(Option<&Stored>) -> Result<Plan, Refusal> + Send,
+        decide: impl Fn(Option<&Stored>) -> Result<Plan<D>, Refusal> + Send,
     ) -> Result<Response, Refusal> {
         let began = clock::monotonic();
         let mut longest = PAUSES.0;
         loop {
-            let stored = self.documents()?.get(&DocumentKey::flag(&*ask.key)).await?;
+            let stored = self.documents()?.get(&D::key(&ask.key)).await?;
             let current = stored.as_ref().map(Tag::of);
             if stored.is_some() {
                 ask.conditions.check(current.as_ref())?;
@@ -141,7 +140,7 @@ impl Admin {
                 Err(error) => return Err(error.into()),
             }
             if clock::monotonic().duration_since(began) > PATIENCE {
-                return Err(Refusal::conflict("others change this flag all the time; try again"));
+                return Err(Refusal::conflict(format!("others change this {} all the time; try again", D::WORD)));
             }
             sleep(drawn(longest)).await;
             longest = (longest * 2).min(PAUSES.1);
@@ -150,8 +149,8 @@ impl Admin {
 }
 
 /// The answer to a change that is only tried.
-fn tried(key: &str, stored: Option<&Stored>, plan: &Plan, current: Option<&Tag>) -> Response {
-    let before = stored.and_then(|stored| FlagDocument::parse(&stored.text).ok());
+fn tried<D: Document>(key: &str, stored: Option<&Stored>, plan: &Plan<D>, current: Option<&Tag>) -> Response {
+    let before = stored.and_then(|stored| D::parse(&stored.text).ok());
     let (action, after) = match plan {
         Plan::Keep => ("none", before.clone()),
         Plan::Put(document) if stored.is_none() => ("created", Some(document.clone())),

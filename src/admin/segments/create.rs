@@ -1,0 +1,30 @@
+//! `POST /segments`.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+
+use crate::{
+    admin::{Admin, body::Body, documents::Creation, openapi as schema, refusal::Refusal},
+    model::SegmentDocument,
+};
+
+/// Creates a segment: `{"success": true, "segment_id": …}`.
+#[utoipa::path(
+    post, path = "/segments", tag = "segments", security(("token" = ["editor"])),
+    params(
+        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
+        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
+        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
+    ),
+    request_body(content = schema::NewSegment, example = json!({ "id": "big_spenders", "name": "Big spenders", "rules": [{ "field": "lifetime_value", "operator": "greater_than", "value": 500 }] })),
+    responses(
+        (status = 200, description = "what would be done, with `dry_run`", body = schema::Written),
+        (status = 201, description = "created; `ETag` names its state", body = schema::Written),
+        (status = 202, description = "written, and not yet served by all who were waited for", body = schema::Written),
+        (status = 409, description = "there is such a segment", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 413, description = "larger than 1 MiB", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the document is wrong, in each of these places", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(State(admin): State<Admin>, creation: Creation, body: Body) -> Result<Response, Refusal> {
+    admin.create::<SegmentDocument>(creation, body.object()?, StatusCode::CREATED).await
+}

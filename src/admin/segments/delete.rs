@@ -1,0 +1,43 @@
+//! `DELETE /segments/{id}`.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+
+use crate::{
+    admin::{Admin, documents::Ask, openapi as schema, refusal::Refusal},
+    model::SegmentDocument,
+};
+
+/// Removes a segment, unless another one or a flag names it: `{"success": true}`.
+#[utoipa::path(
+    delete, path = "/segments/{id}", tag = "segments", security(("token" = ["editor"])),
+    params(
+        ("id" = String, Path, description = "the segment's id"),
+        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
+        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
+        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
+        ("If-Match" = Option<String>, Header, description = "only if the segment still has one of these entity tags"),
+    ),
+    responses(
+        (status = 200, description = "removed", body = schema::Written),
+        (status = 202, description = "written, and not yet served by all who were waited for", body = schema::Written),
+        (status = 400, description = "a condition or the path cannot be read", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such segment", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "others name it, which the detail lists, or change it all the time", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "it is not as the conditions expect; `ETag` tells how it is", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "a parameter is wrong", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete(State(admin): State<Admin>, ask: Ask) -> Result<Response, Refusal> {
+    let held = |id: &str| {
+        let (segments, flags) = admin.cell.load().segment_dependents(id);
+        let named = |what: &str, names: &[Arc<str>]| {
+            (!names.is_empty())
+                .then(|| format!("{what}{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", ")))
+        };
+        let by: Vec<String> = [named("segment", &segments), named("flag", &flags)].into_iter().flatten().collect();
+        (!by.is_empty()).then(|| format!("{id} is named by the {}; change those first", by.join(" and the ")))
+    };
+    admin.remove::<SegmentDocument>(ask, held).await
+}
