@@ -52,7 +52,7 @@ fn the_life_of_a_model() {
         "churn is at revision 2\nlearnt from 240 of 300 profiles, judged by 60 others\nresult: AUC 1.000\naccuracy 1.0";
     assert!(out.starts_with(expected), "{out}");
     let listed = gateway.said(&["models", "list"]);
-    assert!(listed.contains("churn  2        logistic  visits,plan  240   AUC 1.000  yes      -\n"), "{listed}");
+    assert!(listed.contains("churn  2         logistic  visits,plan  240   AUC 1.000  yes      -\n"), "{listed}");
     let shown = gateway.said(&["models", "get", "churn"]);
     assert!(shown.contains("label             left\n"), "{shown}");
     let end =
@@ -78,7 +78,7 @@ fn what_goes_wrong_is_told_by_the_exit_code() {
     let (code, _, err) = gateway.run(&["models", "train", "m", "--kind", "kmeans", "--features", "visits"]);
     assert!(code == 5 && err.contains("/k: missing"), "{code} {err}");
     let (code, _, err) = gateway.run(&["models", "get", "none"]);
-    assert!(code == 3 && err.contains("there is no such model"), "{code} {err}");
+    assert!(code == 3 && err.contains("Model not found"), "{code} {err}");
     let file = gateway.file("wrong.json", br#"{"kind": "forest"}"#);
     let (code, _, err) = gateway.run(&["models", "put", "m", &file]);
     assert!(code == 5 && err.contains("/kind: expected one of kmeans, logistic, onnx"), "{code} {err}");
