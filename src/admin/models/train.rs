@@ -109,7 +109,7 @@ pub(super) async fn train(State(admin): State<Admin>, ask: Ask, body: Body) -> R
         request,
         lines,
     };
-    tokio::spawn(run.to_end(admin, permit));
+    tokio::spawn(run.finish(admin, permit));
     let told = stream::unfold(unread, async |mut unread: mpsc::Receiver<String>| {
         let line = unread.recv().await?;
         Some((Ok::<_, Infallible>(line), unread))
@@ -158,7 +158,7 @@ impl From<StoreError> for Stopped {
 }
 
 impl Run {
-    async fn to_end(self, admin: Admin, permit: OwnedSemaphorePermit) {
+    async fn finish(self, admin: Admin, permit: OwnedSemaphorePermit) {
         let lines = self.lines.clone();
         let id = self.id.clone();
         let line = match self.go(&admin, permit).await {

@@ -94,9 +94,9 @@ impl Train {
         if self.json {
             say(&serde_json::to_string_pretty(&end)?)?;
         } else {
-            say(&match &end["revision"] {
-                Value::Null => "nothing was written".to_owned(),
-                revision => format!("{} is at revision {revision}", self.id),
+            say(&match end["revision"].as_u64() {
+                None => "nothing was written".to_owned(),
+                Some(revision) => format!("{} is at revision {revision}", self.id),
             })?;
             for line in report(&end["report"]) {
                 say(&line)?;

@@ -109,10 +109,11 @@ impl Network {
         self.kind
     }
 
-    /// Asks the model; a feature that is missing is NaN.
+    /// Asks the model.
     pub(super) fn predict(&self, features: impl Iterator<Item = Option<f64>>) -> Prediction {
         let features: Vec<f64> = features.zip(&self.mean).map(|(feature, mean)| feature.unwrap_or(*mean)).collect();
-        let said = self.run(&features).ok();
+        // It ran when it was read; should it fail for these numbers all the same, no request goes down with it.
+        let said = catch_unwind(AssertUnwindSafe(|| self.run(&features).ok())).ok().flatten();
         let first = said.as_ref().and_then(|said| said.first());
         match self.kind {
             Kind::Probability => {
