@@ -102,7 +102,7 @@ pub fn train(
     let mut document = request.begin(id);
     document.insert("scaler".to_owned(), json!({ "mean": mean, "scale": scale }));
     document.extend(parameters.as_object().cloned().unwrap_or_default());
-    document.insert("trained_at".to_owned(), json!(trained_at));
+    document.insert("trained_at".to_owned(), json!(format!("{trained_at:.6}")));
     document.insert("training".to_owned(), request.training(sample.most()));
     document.insert("report".to_owned(), report);
     Ok(document)

@@ -154,7 +154,9 @@ fn failure(end: &Value) -> Failure {
     }
     let errors = end["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     for error in errors {
-        what.push_str(&format!("\n  {} {}", text(&error["pointer"]), text(&error["message"])));
+        let place = error["pointer"].as_str().filter(|pointer| !pointer.is_empty());
+        let place = place.map(|pointer| format!("{}: ", plain(pointer))).unwrap_or_default();
+        what.push_str(&format!("\n  {place}{}", text(&error["message"])));
     }
     Failure::new(if errors.is_empty() { Kind::Unavailable } else { Kind::Invalid }, what)
 }
@@ -172,7 +174,8 @@ fn report(report: &Value) -> Vec<String> {
         format!("result: {}", result(report)),
     ];
     if !report["accuracy"].is_null() {
-        lines.push(format!("accuracy {}, where {} are true", number("accuracy"), number("positives")));
+        let share = |name: &str| format!("{:.3}", report[name].as_f64().unwrap_or_default());
+        lines.push(format!("accuracy {}, where {} are true", share("accuracy"), share("positives")));
     }
     if !report["cluster_sizes"].is_null() {
         lines.push(format!("profiles in each cluster: {}", number("cluster_sizes")));
@@ -206,7 +209,7 @@ mod tests {
         let failure = failure(&end);
         assert_eq!(
             (failure.to_string().as_str(), failure.kind),
-            ("nothing was trained: no\n  /k too many", Kind::Invalid)
+            ("nothing was trained: no\n  /k: too many", Kind::Invalid)
         );
         assert_eq!(super::failure(&Value::Null).kind, Kind::Unavailable);
     }
