@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live test test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 th
 test: setup ## run all tests
 	cargo test --locked
 
+test-onnx: setup ## run the tests of models exported to ONNX, and the lints of what reads them (tract takes minutes to build)
+	cargo clippy --locked --features onnx --lib -- -D warnings
+	cargo test --locked --features onnx --test models --test cli_models
+
 test-api: setup ## send what /openapi.json allows, and more, to a demo gateway (about a minute; needs Python)
 	cargo build --locked
 	@scripts/test-api $(or $(CARGO_TARGET_DIR),target)/debug/flaggate
@@ -47,4 +51,4 @@ lint: setup ## check format and lints
 lint-deploy: ## check what is in deploy/
 	@deploy/lint
 
-ci: lint test ## what continuous integration runs
+ci: lint test test-onnx ## what continuous integration runs

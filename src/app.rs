@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, UsageWatch},
+    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
     clock,
     config::{self, Config},
     demo,
@@ -130,6 +130,7 @@ impl App {
             usage: UsageWatch::default(),
             moves,
             recomputes: Recomputes::default(),
+            training: Training::default(),
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {

@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells around it
-//! (`store`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
+//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells
+//! around it (`store`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
 //! them together. Arrows run downwards only:
 //!
 //! ```text
@@ -30,3 +30,4 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod tracking;
+pub mod train;

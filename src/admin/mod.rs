@@ -13,6 +13,7 @@ mod form;
 mod gateways;
 mod health;
 mod live;
+mod models;
 mod ofrep;
 mod openapi;
 mod paging;
@@ -51,6 +52,7 @@ pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
 pub use live::{Limits as LiveLimits, Live};
+pub use models::Training;
 pub use population::Recomputes;
 
 /// The largest body that is read.
@@ -94,6 +96,8 @@ pub struct Admin {
     pub moves: Moves,
     /// Segments that are worked out anew for everybody.
     pub recomputes: Recomputes,
+    /// The model that is being trained, if one is.
+    pub training: Training,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -120,6 +124,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(transfer::router())
         .merge(trail::router())
         .merge(profiles::router())
+        .merge(models::router())
         .merge(population::router())
         .merge(explain::router())
         .merge(live::router())

@@ -8,6 +8,7 @@ mod explain;
 mod failure;
 mod flags;
 mod located;
+mod models;
 mod plan;
 mod profiles;
 mod remote;
@@ -88,6 +89,9 @@ enum Command {
     /// Look at what is stored of users, and change it.
     #[command(subcommand)]
     Profiles(profiles::Profiles),
+    /// Look at trained models, train and change them.
+    #[command(subcommand)]
+    Models(models::Models),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -146,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Flags(flags) => flags.run(),
         Command::Segments(segments) => segments.run(),
         Command::Profiles(profiles) => profiles.run(),
+        Command::Models(models) => models.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),

@@ -79,6 +79,48 @@ impl Remote {
         Ok((status, text))
     }
 
+    /// The answer to a request with this body, read as it comes: each of its lines is told. What comes back is the last line.
+    pub(super) fn exchange_bytes(
+        &self,
+        request: &Request<'_>,
+        (kind, bytes): (&'static str, Vec<u8>),
+        tell: &mut dyn FnMut(&Value) -> Result<()>,
+    ) -> Result<Answer> {
+        let mut sent = Client::new().request(request.method.clone(), self.url(&request.path));
+        for (name, value) in request.headers {
+            sent = sent.header(name, value);
+        }
+        sent = sent.header(header::CONTENT_TYPE, kind).body(bytes);
+        if let Some(token) = self.token()? {
+            sent = sent.bearer_auth(token);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let lost = |error: reqwest::Error| Failure::unreachable(&self.admin, &error);
+            let mut answer = sent.send().await.map_err(lost)?;
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            if !status.is_success() {
+                return Err(self.refused(request, status, &answer.text().await.map_err(lost)?)?.into());
+            }
+            let (mut unread, mut body) = (Vec::new(), Value::Null);
+            loop {
+                let chunk = answer.chunk().await.map_err(lost)?;
+                let has_ended = chunk.is_none();
+                unread.extend_from_slice(&chunk.unwrap_or_else(|| b"\n".as_slice().into()));
+                while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = unread.drain(..=end).collect();
+                    if let Ok(value) = serde_json::from_slice::<Value>(&line) {
+                        tell(&value)?;
+                        body = value;
+                    }
+                }
+                if has_ended {
+                    return Ok(Answer { status, headers, body });
+                }
+            }
+        })
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.admin.trim_end_matches('/'))
     }
@@ -105,8 +147,12 @@ impl Remote {
         if status.is_success() {
             return Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or_default() });
         }
-        let failure = Failure::refused(request, status, &text);
-        Err(match (status, self.token()?) {
+        Err(self.refused(request, status, &text)?.into())
+    }
+
+    fn refused(&self, request: &Request<'_>, status: StatusCode, text: &str) -> Result<Failure> {
+        let failure = Failure::refused(request, status, text);
+        Ok(match (status, self.token()?) {
             (StatusCode::UNAUTHORIZED, None) => {
                 failure.hinting("no token was shown: set FLAGGATE_TOKEN or give --token-file")
             }
@@ -114,8 +160,7 @@ impl Remote {
                 failure.hinting("the token that was shown is not known there, or has expired")
             }
             _ => failure,
-        }
-        .into())
+        })
     }
 }
 

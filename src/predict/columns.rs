@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use ahash::AHashMap;
 use serde_json::{Map, Value};
 
-use super::read::{Reader, escape};
+use super::{
+    LIMIT,
+    read::{Reader, escape},
+};
 use crate::model::{Attribute, Fault};
 
 /// The most attributes that a model may look at.
@@ -84,7 +87,7 @@ impl Column {
         match (attribute, &self.encoding) {
             (Attribute::Bool(flag), _) => Some(f64::from(u8::from(flag))),
             (Attribute::Text(category), Some(encoding)) => encoding.get(category).copied(),
-            (other, _) => other.as_number().filter(|number| number.is_finite()),
+            (other, _) => other.as_number().filter(|number| number.abs() <= LIMIT),
         }
     }
 }

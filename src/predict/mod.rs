@@ -5,6 +5,8 @@
 //! cannot be taken so, counts as the mean of the training.
 
 mod columns;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,8 @@ pub const MAX_CLUSTERS: usize = 1024;
 /// Models up to this many features are asked without an allocation.
 const INLINE: usize = 32;
 
-/// Scaled features are held within this, so that no sum or square of them leaves the finite numbers.
+/// A number beyond this is as good as missing, and scaled features are held within it, so that no sum or square of them leaves
+/// the finite numbers.
 const LIMIT: f64 = 1e100;
 
 /// A model that can be asked.
@@ -31,7 +34,6 @@ const LIMIT: f64 = 1e100;
 #[derive(Debug)]
 pub struct Predictor {
     columns: Columns,
-    scaler: Scaler,
     model: Model,
 }
 
@@ -63,13 +65,17 @@ struct Scaler {
 #[derive(Debug)]
 enum Model {
     Logistic {
+        scaler: Scaler,
         coefficients: Vec<f64>,
         intercept: f64,
     },
     KMeans {
+        scaler: Scaler,
         /// One row for each cluster, one after the other.
         centroids: Vec<f64>,
     },
+    #[cfg(feature = "onnx")]
+    Onnx(onnx::Network),
 }
 
 impl Predictor {
@@ -80,28 +86,28 @@ impl Predictor {
     pub fn compile(document: &ModelDocument) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(document.fields());
         let columns = Columns::read(&mut reader);
-        let kind = reader.text("/kind", &["kmeans", "logistic", "onnx"]);
-        let read = match kind {
-            Some("logistic") => {
-                let scaler = Scaler::read(&mut reader, columns.len());
-                let coefficients = reader.numbers("/coefficients", columns.len());
-                let intercept = reader.number("/intercept");
-                Some((scaler, Model::Logistic { coefficients, intercept }))
-            }
-            Some("kmeans") => {
-                let scaler = Scaler::read(&mut reader, columns.len());
-                Some((scaler, Model::KMeans { centroids: reader.rows("/centroids", columns.len(), MAX_CLUSTERS) }))
-            }
+        let model = match reader.text("/kind", &["kmeans", "logistic", "onnx"]) {
+            Some("logistic") => Some(Model::Logistic {
+                scaler: Scaler::read(&mut reader, columns.len()),
+                coefficients: reader.numbers("/coefficients", columns.len()),
+                intercept: reader.number("/intercept"),
+            }),
+            Some("kmeans") => Some(Model::KMeans {
+                scaler: Scaler::read(&mut reader, columns.len()),
+                centroids: reader.rows("/centroids", columns.len(), MAX_CLUSTERS),
+            }),
+            #[cfg(feature = "onnx")]
+            Some("onnx") => onnx::Network::read(&mut reader, columns.len()).map(Model::Onnx),
+            #[cfg(not(feature = "onnx"))]
             Some("onnx") => {
-                let message = "this flaggate was built without ONNX; build it with `--features onnx`";
-                reader.fault("/kind", message);
+                reader.fault("/kind", "this flaggate was built without ONNX; build it with `--features onnx`");
                 None
             }
             Some(_) | None => None,
         };
         let faults = reader.finish();
-        match read {
-            Some((scaler, model)) if faults.is_empty() => Ok(Self { columns, scaler, model }),
+        match model {
+            Some(model) if faults.is_empty() => Ok(Self { columns, model }),
             Some(_) | None => Err(faults),
         }
     }
@@ -109,9 +115,11 @@ impl Predictor {
     /// What the model says.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        match self.model {
+        match &self.model {
             Model::Logistic { .. } => Kind::Probability,
             Model::KMeans { .. } => Kind::Clusters,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(network) => network.kind(),
         }
     }
 
@@ -121,32 +129,48 @@ impl Predictor {
         &self.columns
     }
 
-    /// How many clusters there are; `None` for a model that says a probability.
+    /// How many clusters there are; `None` for a model that says a probability, or does not say how many.
     #[must_use]
     pub fn clusters(&self) -> Option<usize> {
         match &self.model {
-            Model::KMeans { centroids } => Some(centroids.len() / self.columns.len()),
+            Model::KMeans { centroids, .. } => Some(centroids.len() / self.columns.len()),
             Model::Logistic { .. } => None,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(_) => None,
+        }
+    }
+
+    /// The middle of each cluster in the features' own units; `None` for a model that is not KMeans.
+    #[must_use]
+    pub fn centres(&self) -> Option<Vec<Vec<f64>>> {
+        match &self.model {
+            Model::KMeans { scaler, centroids } => {
+                let unscaled =
+                    |row: &[f64]| row.iter().zip(scaler.iter()).map(|(at, (mean, scale))| at * scale + mean).collect();
+                Some(centroids.chunks_exact(self.columns.len()).map(unscaled).collect())
+            }
+            Model::Logistic { .. } => None,
+            #[cfg(feature = "onnx")]
+            Model::Onnx(_) => None,
         }
     }
 
     /// Asks the model about who has these attributes.
     pub fn predict<'a>(&self, attribute: &impl Fn(&str) -> Option<Attribute<'a>>) -> Prediction {
-        let features = self.columns.iter().zip(self.scaler.iter()).map(|(column, (mean, scale))| {
-            // What is missing is the mean, which scales to 0.
-            attribute(column.name())
-                .and_then(|found| column.number(found))
-                .map_or(0.0, |number| scaled(number, mean, scale))
-        });
+        let features =
+            self.columns.iter().map(|column| attribute(column.name()).and_then(|found| column.number(found)));
         match &self.model {
-            Model::Logistic { coefficients, intercept } => {
-                let score = features.zip(coefficients).fold(*intercept, |sum, (feature, by)| by.mul_add(feature, sum));
+            Model::Logistic { scaler, coefficients, intercept } => {
+                let weighed = scaler.scaled(features).zip(coefficients);
+                let score = weighed.fold(*intercept, |sum, (feature, by)| by.mul_add(feature, sum));
                 Prediction::Probability(logistic(score))
             }
-            Model::KMeans { centroids } => {
-                let features: SmallVec<[f64; INLINE]> = features.collect();
-                Prediction::Cluster(nearest(&features, centroids))
+            Model::KMeans { scaler, centroids } => {
+                let features: SmallVec<[f64; INLINE]> = scaler.scaled(features).collect();
+                Prediction::Cluster(nearest(&features, centroids).0)
             }
+            #[cfg(feature = "onnx")]
+            Model::Onnx(network) => network.predict(features),
         }
     }
 }
@@ -166,24 +190,25 @@ impl Scaler {
     fn iter(&self) -> impl Iterator<Item = (f64, f64)> {
         self.mean.iter().copied().zip(self.scale.iter().copied())
     }
-}
 
-fn scaled(number: f64, mean: f64, scale: f64) -> f64 {
-    ((number - mean) / scale).clamp(-LIMIT, LIMIT)
+    /// Features by their distance from the mean in deviations. What is missing is the mean, which scales to 0.
+    fn scaled(&self, features: impl Iterator<Item = Option<f64>>) -> impl Iterator<Item = f64> {
+        let scaled = |number: f64, (mean, scale): (f64, f64)| ((number - mean) / scale).clamp(-LIMIT, LIMIT);
+        features.zip(self.iter()).map(move |(feature, by)| feature.map_or(0.0, |number| scaled(number, by)))
+    }
 }
 
 /// The logistic function, 1 / (1 + e⁻ˣ).
-fn logistic(score: f64) -> f64 {
+pub(crate) fn logistic(score: f64) -> f64 {
     (1.0 + (-score).exp()).recip()
 }
 
-/// The row that is the nearest by squared distance; the first of equals.
-fn nearest(features: &[f64], centroids: &[f64]) -> u32 {
+/// The number of the row that is the nearest, the first of equals, and the squared distance to it.
+pub(crate) fn nearest(features: &[f64], centroids: &[f64]) -> (u32, f64) {
     let distance =
         |row: &[f64]| features.iter().zip(row).map(|(feature, at)| (feature - at) * (feature - at)).sum::<f64>();
-    let rows = centroids.chunks_exact(features.len()).map(distance);
-    let best = rows.zip(0..).fold((f64::INFINITY, 0), |best, found| if found.0 < best.0 { found } else { best });
-    best.1
+    let rows = (0..).zip(centroids.chunks_exact(features.len()).map(distance));
+    rows.fold((0, f64::INFINITY), |best, found| if found.1 < best.1 { found } else { best })
 }
 
 fn quarantined(pointer: String, message: String) -> Fault {

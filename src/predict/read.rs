@@ -55,6 +55,21 @@ impl<'d> Reader<'d> {
         word
     }
 
+    /// Any text.
+    #[cfg(feature = "onnx")]
+    pub(super) fn string(&mut self, pointer: &str) -> Option<&'d str> {
+        let found = self.value(pointer);
+        let text = found.and_then(Value::as_str);
+        if text.is_none() {
+            let message = match found {
+                Some(value) => format!("expected a string, not {}", short(value)),
+                None => "missing; a string is expected".to_owned(),
+            };
+            self.fault(pointer, message);
+        }
+        text
+    }
+
     /// A finite number of a bearable size.
     pub(super) fn number(&mut self, pointer: &str) -> f64 {
         let found = self.value(pointer);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, UsageWatch},
+    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
     config,
     drain::Drain,
     profiles::{Profiles, Source},
@@ -109,6 +109,7 @@ async fn listen_with(
         usage: UsageWatch::default(),
         moves,
         recomputes: Recomputes::default(),
+        training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

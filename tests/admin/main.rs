@@ -9,6 +9,7 @@ mod guard;
 mod harness;
 mod history;
 mod listing;
+mod models;
 mod ofrep;
 mod population;
 mod profiles;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, UsageWatch},
+    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, Training, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
@@ -70,6 +70,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         usage: UsageWatch::default(),
         moves,
         recomputes: Recomputes::default(),
+        training: Training::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

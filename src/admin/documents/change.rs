@@ -40,10 +40,10 @@ pub(in crate::admin) struct Key(pub(in crate::admin) String);
 /// What a request for a change says beside its body.
 #[derive(Debug)]
 pub(in crate::admin) struct Ask {
-    pub(super) caller: Caller,
+    pub(in crate::admin) caller: Caller,
     pub(in crate::admin) key: String,
-    pub(super) conditions: Conditions,
-    pub(super) dry_run: DryRun,
+    pub(in crate::admin) conditions: Conditions,
+    pub(in crate::admin) dry_run: DryRun,
     pub(super) wait: WaitFor,
 }
 

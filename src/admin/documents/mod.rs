@@ -3,6 +3,7 @@
 mod change;
 mod flag;
 mod formed;
+mod model;
 mod segment;
 mod verbs;
 
@@ -101,7 +102,7 @@ impl Admin {
     }
 
     /// Writes a document, or removes it, and waits a moment until this gateway serves the change.
-    async fn write<D: Document>(
+    pub(super) async fn write<D: Document>(
         &self,
         caller: &Caller,
         name: &str,
@@ -161,6 +162,6 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
     match kind {
         DocumentKind::Flag => read::<FlagDocument>(text, complete),
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
-        DocumentKind::MlModel => Some(ModelDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::MlModel => read::<ModelDocument>(text, complete),
     }
 }

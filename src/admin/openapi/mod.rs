@@ -42,6 +42,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
         (name = "live", description = "Changes as they happen."),
         (name = "profiles", description = "What is stored of users, and what they do now."),
+        (name = "models", description = "Trained models, which segments ask."),
         (name = "history", description = "What was, and who changed it."),
         (name = "transfer", description = "Taking flags out and in."),
         (name = "access", description = "Who calls."),

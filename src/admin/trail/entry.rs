@@ -1,6 +1,7 @@
 //! One line of the audit log as it is told.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     admin::{
@@ -73,7 +74,7 @@ fn before(entries: &[AuditEntry]) -> Option<&str> {
 
 fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
     let kind = entry.document.kind;
-    let fields = |text: Option<&str>| fields_of(kind, text?, false);
+    let fields = |text: Option<&str>| Some(shortened(fields_of(kind, text?, false)?));
     let known = |text: Option<&str>| text.map_or(Some(Map::new()), |text| fields(Some(text)));
     let is_new = entry.action == crate::store::Action::Created;
     // Null: what was there is not known, or could not be read.
@@ -90,9 +91,19 @@ fn told(entry: &AuditEntry, before: Option<&str>, full: bool) -> Value {
         "changes": changes,
     });
     if full {
-        told["document"] = entry.after.as_deref().and_then(|text| fields_of(kind, text, true)).into();
+        told["document"] = entry.after.as_deref().and_then(|text| fields_of(kind, text, true)).map(shortened).into();
     }
     told
+}
+
+/// A model's network is told by its hash: a page of networks would be many megabytes.
+fn shortened(mut fields: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::String(network)) = fields.get_mut("onnx") {
+        let digest = Sha256::digest(network.as_bytes());
+        let hash = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        *network = format!("{} characters, SHA-256 {hash}", network.len());
+    }
+    fields
 }
 
 #[cfg(test)]

@@ -56,21 +56,27 @@ impl History {
             say(&serde_json::to_string_pretty(&answer)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for entry in answer["entries"].as_array().into_iter().flatten() {
-            let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
-            say(&format!("{revision:>4}  {}  {action} by {actor}", time(&entry["at"])))?;
-            // All of a document that came or went would hide what matters.
-            if entry["action"] == "updated" {
-                for line in differences(&entry["changes"]) {
-                    say(&format!("      {line}"))?;
-                }
-            }
-        }
-        if !answer["next"].is_null() {
-            say(&format!("older changes are not shown; --limit {} shows more", (self.limit * 5).min(1000)))?;
-        }
+        lines(&answer, self.limit, true)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Prints the entries of a history; with `changes` what changed in each.
+pub(in crate::cli) fn lines(answer: &Value, limit: u32, changes: bool) -> Result<()> {
+    for entry in answer["entries"].as_array().into_iter().flatten() {
+        let [revision, action, actor] = ["revision", "action", "actor"].map(|name| text(&entry[name]));
+        say(&format!("{revision:>4}  {}  {action} by {actor}", time(&entry["at"])))?;
+        // All of a document that came or went would hide what matters.
+        if changes && entry["action"] == "updated" {
+            for line in differences(&entry["changes"]) {
+                say(&format!("      {line}"))?;
+            }
+        }
+    }
+    if !answer["next"].is_null() {
+        say(&format!("older changes are not shown; --limit {} shows more", (limit * 5).min(1000)))?;
+    }
+    Ok(())
 }
 
 impl Rollback {

@@ -20,7 +20,7 @@ use super::{
 pub(super) use change::{Changing, Delete};
 pub(super) use get::Get;
 pub(super) use given::Given;
-pub(super) use history::{History, Rollback, time};
+pub(super) use history::{History, Rollback, lines as history_lines, time};
 pub(super) use set::Set;
 pub(super) use values::{file, value};
 
@@ -97,6 +97,6 @@ pub(super) fn pages(remote: &Remote, noun: Noun, query: &str, limit: usize) -> R
 }
 
 /// The revision in an entity tag.
-fn revision(answer: &Answer) -> Option<&str> {
+pub(super) fn revision(answer: &Answer) -> Option<&str> {
     answer.header("etag")?.strip_prefix("\"r")?.split('-').next()
 }

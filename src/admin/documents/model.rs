@@ -1,0 +1,50 @@
+//! Models as documents that people write.
+
+use serde_json::{Map, Value};
+
+use super::{Document, Null};
+use crate::{
+    admin::{form::Kind, refusal::Issue},
+    model::{DocumentKind, Fault, ModelDocument},
+    snapshot::Snapshot,
+};
+
+impl Document for ModelDocument {
+    const KIND: DocumentKind = DocumentKind::MlModel;
+    const WORD: &'static str = "model";
+    const NOT_FOUND: &'static str = "Model not found";
+    const NAMED_BY: &'static str = "id";
+    const TOLD_AS: &'static str = "model_id";
+    /// What a model learnt is read strictly, as a program wrote it.
+    const FIELDS: &'static [(&'static str, Kind, Null)] =
+        &[("description", Kind::Text, Null::Absent), ("created_by", Kind::Text, Null::Absent)];
+    const WORKED_OUT: &'static [&'static str] = &[];
+
+    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
+        Self::from_map(fields)
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        Self::parse(text)
+    }
+
+    fn fields(&self) -> &Map<String, Value> {
+        self.fields()
+    }
+
+    fn complete(&self) -> Map<String, Value> {
+        self.fields().clone()
+    }
+
+    fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
+        snapshot.check_model(self)
+    }
+
+    fn rests_on(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn issue(_fields: &Map<String, Value>) -> Option<Issue> {
+        None
+    }
+}

@@ -1,0 +1,37 @@
+//! `GET /models/{id}/history`.
+
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
+use serde_json::Value;
+
+use crate::{
+    admin::{Admin, documents::Key, openapi as schema, paging::Page, refusal::Refusal, trail::history_of},
+    model::ModelDocument,
+};
+
+/// The revisions of a model, newest first, also of one that is gone: `{entries, next}`. A network is told by its hash.
+#[utoipa::path(
+    get, path = "/models/{id}/history", tag = "models", security(("token" = ["viewer"])),
+    params(
+        ("id" = String, Path, description = "the model's id"),
+        ("limit" = Option<u64>, Query, description = "at most so many entries"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+    ),
+    responses(
+        (status = 200, description = "`entries`: who changed what when; `next`: the cursor of the next page", body = Value),
+        (status = 400, description = "the path or the cursor cannot be read", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "nobody knows of such a model", body = schema::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "a parameter is wrong", body = schema::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn history(
+    State(admin): State<Admin>,
+    Key(id): Key,
+    asked: Page,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(history_of::<ModelDocument>(&admin, &id, &asked, query.as_deref().unwrap_or_default()).await?))
+}
