@@ -108,8 +108,12 @@ pub(super) fn refers_to(document: &FlagDocument, key: &str) -> bool {
     named(document).iter().any(|(_, named)| *named == key)
 }
 
-/// Whether a flag names a segment in any environment, also in rules that are switched off.
+/// Whether a flag names a segment in another environment than the one that is served, or in rules that are switched off.
 pub(super) fn names_segment(snapshot: &Snapshot, document: &FlagDocument, segment: SegmentIndex) -> bool {
+    let is_as_served = document.fields().get("targeting_enabled") == Some(&Value::Bool(true));
+    if is_as_served && environments(document).next().is_none() {
+        return false;
+    }
     std::iter::once(None).chain(environments(document).map(Some)).any(|environment| {
         let fields = effective::effective(document, environment, |key| snapshot.document(key));
         fields.is_ok_and(|fields| {
