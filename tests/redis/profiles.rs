@@ -198,9 +198,10 @@ pub(crate) async fn unavailable(gateway: &Gateway) -> u64 {
 async fn requests_go_on_while_profiles_do_not_come() {
     let server = Server::start(&[]);
     let proxy = Proxy::start(server.port).await;
+    // Nobody is told of this, so that nobody forgets it again.
+    server.ask(&["HSET", "user_profile:ann", "attributes", r#"{"plan": "pro"}"#]);
     let gateway = asks_profiles(proxy.port()).await;
-    let (status, _) = gateway.ask("PUT", "/profiles/ann", Some(json!({ "attributes": { "plan": "pro" } }))).await;
-    assert_eq!(status, 201);
+    server.wait_until(|server| server.ask(&["PUBSUB", "NUMSUB", "flaggate:users"]).ends_with('1'));
     let mut client = gateway.client();
     until("ann is looked up in time", async || gateway.client().get("ann").await.as_deref() == Some("canary")).await;
     let before = unavailable(&gateway).await;
