@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use flaggate::{
     model::{DocumentKey, Profile},
-    store::{EmbeddedStore, Expected, MemoryProfiles, Moved, ProfileStore, Store, Write},
+    snapshot::Estimate,
+    store::{EmbeddedStore, Expected, MemoryProfiles, Moved, ProfileStore, Store, StoredProfile, Write},
 };
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -131,6 +132,25 @@ async fn a_large_population_is_estimated() {
     assert_eq!(answer["confidence"], 0.95);
     // The same users are drawn again, so that nothing but a change of theirs changes the answer.
     assert_eq!(home.served.post("/segments/third/estimate", json!({ "sample": 1000 })).await.1, answer);
+}
+
+/// A hundred draws of 500 out of 20 000 users, each with another seed: the true number is within the interval as often as
+/// that says.
+#[tokio::test]
+async fn the_interval_holds_the_true_number_95_times_of_100() {
+    let store = MemoryProfiles::new();
+    let users: Vec<(String, Profile)> = (0..20_000).map(|number| (format!("user-{number}"), profile(number))).collect();
+    assert_eq!(store.put_profiles(&users, Timestamp::UNIX_EPOCH).await.unwrap(), []);
+    let mut within = 0;
+    for seed in 0..100 {
+        let drawn = store.sample(500, seed).await.unwrap();
+        let found = store.stored_profiles(&drawn.user_ids).await.unwrap();
+        let is_third = |stored: &StoredProfile| stored.profile.attributes["third"] == true;
+        let matches = found.iter().flatten().filter(|stored| is_third(stored)).count();
+        let estimate = Estimate::new(u64::try_from(matches).unwrap(), 500, drawn.total);
+        within += u32::from((estimate.low..=estimate.high).contains(&6_667));
+    }
+    assert!(within >= 93, "{within}");
 }
 
 #[tokio::test]

@@ -83,7 +83,8 @@ async fn by_a_server_that_dies() {
     assert_eq!(status, 503, "{}", answer["detail"]);
     server.resume();
     let written = check(&server, COUNT, &answer);
-    assert!((200..COUNT).contains(&written), "{written}");
+    // The last one may have been written and not been answered.
+    assert!((199..COUNT).contains(&written), "{written}");
     until("the gateway is back", async || gateway.ask("GET", "/export", None).await.0 == 200).await;
     let (status, answer) = gateway.ask("POST", "/import", Some(flags(COUNT, 100))).await;
     assert_eq!(status, 200, "{}", answer["detail"]);
