@@ -61,6 +61,10 @@ type Document = Result<Arc<FlagDocument>, Fault>;
 /// So many documents are read on all cores.
 const MANY: usize = 512;
 
+/// After so many documents others may run: a compile takes long beside a request, and a scheduler may let it have its time to
+/// the end.
+const GIVE_WAY: usize = 4;
+
 /// The last version that could be served.
 #[derive(Clone, Debug)]
 struct Good {
@@ -117,7 +121,8 @@ impl World {
                 (DocumentKind::Segment | DocumentKind::MlModel, _) => {}
             }
         }
-        for key in self.parents_first(touched) {
+        for (number, key) in self.parents_first(touched).into_iter().enumerate() {
+            give_way(number);
             links_changed |= self.compile(&key);
         }
         if links_changed {
@@ -156,7 +161,11 @@ impl World {
             (change.document.kind == DocumentKind::Flag && !self.is_known(key, text)).then(|| read(key, text))
         };
         if changes.len() < MANY {
-            return changes.iter().map(read_one).collect();
+            let read_one = |(number, change)| {
+                give_way(number);
+                read_one(change)
+            };
+            return changes.iter().enumerate().map(read_one).collect();
         }
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         thread::scope(|scope| {
@@ -366,6 +375,13 @@ impl Flag {
     fn names(&self) -> BTreeSet<Arc<str>> {
         let parent = self.document.fields().get("parent").and_then(Value::as_str);
         parent.into_iter().chain(self.compiled.prerequisite_keys()).map(Into::into).collect()
+    }
+}
+
+/// Lets others run, every now and then.
+fn give_way(number: usize) {
+    if number % GIVE_WAY == GIVE_WAY - 1 {
+        thread::yield_now();
     }
 }
 
