@@ -212,7 +212,7 @@ fn at_a_terminal(gateway: &Gateway, command: &str, reply: &str) -> (i32, String)
     let command = format!("{} {command}", env!("CARGO_BIN_EXE_flaggate"));
     let mut process = Command::new("script")
         .args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"])
-        .env("FLAGGATE_ADMIN", format!("http://{}", gateway.admin))
+        .env("FLAGGATE_ADMIN", gateway.admin.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

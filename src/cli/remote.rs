@@ -15,7 +15,7 @@ use super::failure::Failure;
 /// Which gateway is asked.
 #[derive(Debug, Args)]
 pub(super) struct Remote {
-    /// The admin API of a gateway
+    /// The admin API of a gateway; http unless it says https
     #[arg(long, env = "FLAGGATE_ADMIN", default_value = "http://127.0.0.1:9090")]
     admin: String,
     /// A file with the token to show; else $FLAGGATE_TOKEN, if it is set
@@ -122,7 +122,8 @@ impl Remote {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.admin.trim_end_matches('/'))
+        let scheme = if self.admin.contains("://") { "" } else { "http://" };
+        format!("{scheme}{}{path}", self.admin.trim_end_matches('/'))
     }
 
     async fn sent(&self, mut request: RequestBuilder) -> Result<(StatusCode, HeaderMap, String)> {
