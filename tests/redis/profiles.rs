@@ -240,8 +240,11 @@ async fn an_import_that_the_store_stops_says_where_to_go_on() {
     timeout(PATIENCE, stream.read_to_string(&mut told)).await.unwrap().unwrap();
     let last =
         told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).rfind(Value::is_object).unwrap();
-    assert_eq!((&last["done"], &last["failed"], &last["complete"]), (&json!(1000), &json!(0), &json!(false)), "{last}");
-    assert_eq!(last["resume_at_line"], 1001);
+    // The server may have died before it said that it had them.
+    let done = last["done"].as_u64().unwrap();
+    assert!(done == 0 || done == 1000, "{last}");
+    assert_eq!((&last["failed"], &last["complete"]), (&json!(0), &json!(false)), "{last}");
+    assert_eq!(last["resume_at_line"], done + 1);
     assert!(last["error"].as_str().unwrap().contains("unavailable"), "{last}");
     // Of a store that is known to be down, the status tells.
     let request = reqwest::Client::new().post(format!("http://{}/profiles:batch", gateway.admin));
