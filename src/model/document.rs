@@ -32,6 +32,59 @@ pub fn is_writable_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
+/// Declares a kind of document: an object that is kept as it came, called by its field `$name`.
+macro_rules! document {
+    ($(#[$about:meta])* $document:ident, a $word:literal, called by $name:ident, or $of_name:ident alone) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $document(serde_json::Map<String, serde_json::Value>);
+
+        impl $document {
+            /// Reads a document from its JSON text.
+            ///
+            /// # Errors
+            /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or does not say what it is called.
+            pub fn parse(text: &str) -> Result<Self, $crate::model::Fault> {
+                Self::from_map($crate::model::document::read(text, $word)?)
+            }
+
+            /// Takes an object as a document.
+            ///
+            /// # Errors
+            /// It is nested too deeply or does not say what it is called.
+            pub fn from_map(map: serde_json::Map<String, serde_json::Value>) -> Result<Self, $crate::model::Fault> {
+                $crate::model::document::named_by(map, stringify!($name)).map(Self)
+            }
+
+            /// A document that says what it is called, and nothing else.
+            #[must_use]
+            pub fn $of_name(name: &str) -> Self {
+                Self(serde_json::Map::from_iter([(stringify!($name).to_owned(), name.into())]))
+            }
+
+            /// What it is called.
+            #[must_use]
+            pub fn $name(&self) -> &str {
+                self.0.get(stringify!($name)).and_then(serde_json::Value::as_str).unwrap_or_default()
+            }
+
+            /// The fields that were set.
+            #[must_use]
+            pub fn fields(&self) -> &serde_json::Map<String, serde_json::Value> {
+                &self.0
+            }
+
+            /// The JSON text to store.
+            #[must_use]
+            pub fn to_text(&self) -> String {
+                serde_json::Value::Object(self.0.clone()).to_string()
+            }
+        }
+    };
+}
+
+pub(super) use document;
+
 /// Reads the object of a document. `what` it is called in messages.
 pub(super) fn read(text: &str, what: &str) -> Result<Map<String, Value>, Fault> {
     if text.len() > MAX_DOCUMENT_BYTES {

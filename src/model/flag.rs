@@ -2,47 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Fault, document};
+use super::document::document;
 
-/// A flag as stored: only the fields that were set, in their order. [`FlagDocument::complete`] fills in the rest.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FlagDocument(Map<String, Value>);
+document! {
+    /// A flag as stored: only the fields that were set, in their order. [`FlagDocument::complete`] fills in the rest.
+    FlagDocument, a "flag", called by key, or of_key alone
+}
 
 impl FlagDocument {
-    /// Reads a document from its JSON text.
-    ///
-    /// # Errors
-    /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or has no usable `key`.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::from_map(document::read(text, "flag")?)
-    }
-
-    /// Takes an object as a document.
-    ///
-    /// # Errors
-    /// It is nested too deeply or has no usable `key`.
-    pub fn from_map(map: Map<String, Value>) -> Result<Self, Fault> {
-        document::named_by(map, "key").map(Self)
-    }
-
-    /// A document with a key and nothing else.
-    #[must_use]
-    pub fn of_key(key: &str) -> Self {
-        Self(Map::from_iter([("key".to_owned(), key.into())]))
-    }
-
-    /// The flag's key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        self.0.get("key").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The fields that were set.
-    #[must_use]
-    pub fn fields(&self) -> &Map<String, Value> {
-        &self.0
-    }
-
     /// The document with the existing service's eighteen fields in their order, defaults filled in, then the
     /// extensions and unknown fields that were set.
     #[must_use]
@@ -57,12 +24,6 @@ impl FlagDocument {
             }
         }
         whole
-    }
-
-    /// The JSON text to store.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
     }
 }
 

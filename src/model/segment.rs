@@ -3,47 +3,14 @@
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
-use super::{Fault, document};
+use super::document::document;
 
-/// A segment as stored: only the fields that were set, in their order. [`SegmentDocument::complete`] fills in the rest.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SegmentDocument(Map<String, Value>);
+document! {
+    /// A segment as stored: only the fields that were set, in their order. [`SegmentDocument::complete`] fills in the rest.
+    SegmentDocument, a "segment", called by id, or of_id alone
+}
 
 impl SegmentDocument {
-    /// Reads a document from its JSON text.
-    ///
-    /// # Errors
-    /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or has no usable `id`.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::from_map(document::read(text, "segment")?)
-    }
-
-    /// Takes an object as a document.
-    ///
-    /// # Errors
-    /// It is nested too deeply or has no usable `id`.
-    pub fn from_map(map: Map<String, Value>) -> Result<Self, Fault> {
-        document::named_by(map, "id").map(Self)
-    }
-
-    /// A document with an id and nothing else.
-    #[must_use]
-    pub fn of_id(id: &str) -> Self {
-        Self(Map::from_iter([("id".to_owned(), id.into())]))
-    }
-
-    /// The segment's id.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        self.0.get("id").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The fields that were set.
-    #[must_use]
-    pub fn fields(&self) -> &Map<String, Value> {
-        &self.0
-    }
-
     /// The document with the existing service's fields in their order, defaults filled in, then the extensions and
     /// unknown fields that were set. That service wrote times without an offset; they are UTC.
     #[must_use]
@@ -58,12 +25,6 @@ impl SegmentDocument {
             }
         }
         whole
-    }
-
-    /// The JSON text to store.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
     }
 }
 

@@ -92,7 +92,6 @@ impl SegmentWorld {
     /// Takes the changes of segments and models in, and tells each that is one. Says whether a segment came or went.
     pub(super) fn apply(&mut self, changes: &[Change], mut tell: impl FnMut(DocumentKey, Action)) -> bool {
         let mut is_changed = false;
-        let names = self.segments.len();
         let mut came_or_went = false;
         for Change { document, text } in changes {
             let id = &document.key;
@@ -110,7 +109,7 @@ impl SegmentWorld {
         if is_changed {
             self.build();
         }
-        came_or_went || names != self.segments.len()
+        came_or_went
     }
 
     fn build(&mut self) {

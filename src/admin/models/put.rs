@@ -34,10 +34,8 @@ const MAX_NETWORK: usize = 700 << 10;
         ("output" = Option<String>, Query, description = "with ONNX bytes: the name of the output; that of the probabilities unless given"),
         ("class" = Option<u64>, Query, description = "with ONNX bytes: which of the probabilities, from 0; of two the second unless given"),
         ("name" = Option<String>, Query, description = "with ONNX bytes: a name for people"),
-        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
-        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
-        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
-        ("If-Match" = Option<String>, Header, description = "only if the model still has one of these entity tags"),
+        schema::Writing,
+        schema::IfMatch,
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such model"),
     ),
     request_body(

@@ -67,7 +67,7 @@ impl Default for Training {
         ("wait" = Option<String>, Query, description = "says nothing here"),
         ("timeout" = Option<f64>, Query, description = "says nothing here"),
         ("dry_run" = Option<bool>, Query, description = "train and report, but write nothing"),
-        ("If-Match" = Option<String>, Header, description = "only if the model still has one of these entity tags"),
+        schema::IfMatch,
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such model"),
     ),
     request_body(content = Value, description = "`kind`, `feature_columns`; of `kmeans` `k` (2 to 64) and `restarts` (10); of `logistic` `label` and `alpha` (1; scikit-learn's C is 1/alpha); `encodings` of strings, `sample` (20000 rows), `seed` (0), `name`",

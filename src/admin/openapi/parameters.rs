@@ -35,7 +35,7 @@ pub(in crate::admin) struct Entries {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "`Conditions` reads it; here it is told")]
 pub(in crate::admin) struct IfMatch {
-    /// only if the flag still has one of these entity tags
+    /// only if it still has one of these entity tags
     #[param(rename = "If-Match")]
     if_match: Option<String>,
 }

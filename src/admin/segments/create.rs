@@ -11,9 +11,7 @@ use crate::{
 #[utoipa::path(
     post, path = "/segments", tag = "segments", security(("token" = ["editor"])),
     params(
-        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
-        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
-        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
+        schema::Writing,
     ),
     request_body(content = schema::NewSegment, example = json!({ "id": "big_spenders", "name": "Big spenders", "rules": [{ "field": "lifetime_value", "operator": "greater_than", "value": 500 }] })),
     responses(

@@ -16,9 +16,7 @@ use crate::{
     get, path = "/segments/{id}/history", tag = "history", security(("token" = ["viewer"])),
     params(
         ("id" = String, Path, description = "the segment's id"),
-        ("limit" = Option<u64>, Query, description = "at most so many entries"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("full" = Option<bool>, Query, description = "with the whole documents, not only what changed"),
+        schema::Entries,
     ),
     responses(
         (status = 200, description = "`entries`: who changed what when; `next`: the cursor of the next page", body = Value),

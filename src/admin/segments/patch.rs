@@ -12,10 +12,8 @@ use crate::{
     patch, path = "/segments/{id}", tag = "segments", security(("token" = ["editor"])),
     params(
         ("id" = String, Path, description = "the segment's id"),
-        ("wait" = Option<String>, Query, description = "`all` or a number: answer once so many live gateways serve the change, 202 if they do not in time"),
-        ("timeout" = Option<f64>, Query, description = "for how many seconds to wait, 25 at most; 2 unless given"),
-        ("dry_run" = Option<bool>, Query, description = "only say what would be done"),
-        ("If-Match" = Option<String>, Header, description = "only if the segment still has one of these entity tags"),
+        schema::Writing,
+        schema::IfMatch,
     ),
     request_body(content = serde_json::Value, description = "the fields to change", example = json!({ "priority": 20 })),
     responses(

@@ -7,6 +7,8 @@ mod history;
 mod set;
 mod values;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -14,7 +16,9 @@ use serde_json::Value;
 
 use super::{
     failure::{Failure, Kind},
+    log_error,
     remote::{Answer, Remote, Request},
+    say,
 };
 
 pub(super) use change::{Changing, Delete};
@@ -78,8 +82,33 @@ fn alike(remote: &Remote, noun: Noun, key: &str) -> String {
     }
 }
 
+/// Prints the documents that a query asks for, at most `limit`: as JSON, or in the table that is made of them.
+pub(super) fn list(
+    remote: &Remote,
+    noun: Noun,
+    query: &str,
+    limit: Option<u32>,
+    json: bool,
+    table: impl FnOnce(&[Value]) -> String,
+) -> Result<ExitCode> {
+    let query = if query.is_empty() { String::new() } else { format!("&{query}") };
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let (documents, total) = pages(remote, noun, &query, limit)?;
+    if json {
+        say(&serde_json::to_string_pretty(&documents)?)?;
+    } else if documents.is_empty() {
+        log_error(&format!("there are no such {}", noun.plural));
+    } else {
+        say(&table(&documents))?;
+        if total > documents.len() {
+            log_error(&format!("{} of {total} are shown; --limit shows more", documents.len()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Up to `limit` documents that a query asks for, read page by page, and how many there are.
-pub(super) fn pages(remote: &Remote, noun: Noun, query: &str, limit: usize) -> Result<(Vec<Value>, usize)> {
+fn pages(remote: &Remote, noun: Noun, query: &str, limit: usize) -> Result<(Vec<Value>, usize)> {
     const PAGE: usize = 1000;
     let mut documents = Vec::new();
     let mut next = Some(format!("/{}?limit={}{query}", noun.plural, limit.min(PAGE)));

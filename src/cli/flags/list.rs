@@ -7,10 +7,8 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::cli::{
-    documents::{Noun, pages},
-    log_error,
+    documents::{Noun, list},
     remote::Remote,
-    say,
     table::{Table, text},
 };
 
@@ -56,22 +54,7 @@ impl List {
         if let Some(state) = self.state.and_then(|state| state.to_possible_value()) {
             query.append_pair("state", state.get_name());
         }
-        let query = Some(query.finish()).filter(|query| !query.is_empty()).map(|query| format!("&{query}"));
-        let limit = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let (flags, total) = pages(&self.remote, Noun::FLAG, &query.unwrap_or_default(), limit)?;
-        if self.json {
-            say(&serde_json::to_string_pretty(&flags)?)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        if flags.is_empty() {
-            log_error("there are no such flags");
-            return Ok(ExitCode::SUCCESS);
-        }
-        say(&table(&flags).to_string())?;
-        if total > flags.len() {
-            log_error(&format!("{} of {total} are shown; --limit shows more", flags.len()));
-        }
-        Ok(ExitCode::SUCCESS)
+        list(&self.remote, Noun::FLAG, &query.finish(), self.limit, self.json, |flags| table(flags).to_string())
     }
 }
 

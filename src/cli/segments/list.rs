@@ -7,10 +7,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::{
-    documents::{Noun, pages},
-    log_error,
+    documents::{Noun, list},
     remote::Remote,
-    say,
     table::{Table, text},
 };
 
@@ -42,22 +40,9 @@ impl List {
         query.extend_pairs(self.kind.iter().map(|kind| ("type", kind)));
         query.extend_pairs(self.tags.iter().map(|tag| ("tag", tag)));
         query.extend_pairs(self.q.iter().map(|q| ("q", q)));
-        let query = Some(query.finish()).filter(|query| !query.is_empty()).map(|query| format!("&{query}"));
-        let limit = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let (segments, total) = pages(&self.remote, Noun::SEGMENT, &query.unwrap_or_default(), limit)?;
-        if self.json {
-            say(&serde_json::to_string_pretty(&segments)?)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        if segments.is_empty() {
-            log_error("there are no such segments");
-            return Ok(ExitCode::SUCCESS);
-        }
-        say(&table(&segments).to_string())?;
-        if total > segments.len() {
-            log_error(&format!("{} of {total} are shown; --limit shows more", segments.len()));
-        }
-        Ok(ExitCode::SUCCESS)
+        list(&self.remote, Noun::SEGMENT, &query.finish(), self.limit, self.json, |segments| {
+            table(segments).to_string()
+        })
     }
 }
 
