@@ -14,11 +14,15 @@ pub enum DocumentKind {
     Segment,
     /// A feature flag.
     Flag,
+    /// What forces flags to their default while it is triggered.
+    KillSwitch,
+    /// A progressive delivery, and how far it is.
+    Deployment,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which documents are compiled.
-    pub const ALL: [Self; 3] = [Self::MlModel, Self::Segment, Self::Flag];
+    pub const ALL: [Self; 5] = [Self::MlModel, Self::Segment, Self::Flag, Self::KillSwitch, Self::Deployment];
 
     /// The name in keys, messages and metric labels.
     #[must_use]
@@ -27,6 +31,8 @@ impl DocumentKind {
             Self::MlModel => "ml_model",
             Self::Segment => "segment",
             Self::Flag => "flag",
+            Self::KillSwitch => "kill_switch",
+            Self::Deployment => "deployment",
         }
     }
 }
@@ -63,6 +69,18 @@ impl DocumentKey {
     #[must_use]
     pub fn model(id: impl Into<Arc<str>>) -> Self {
         Self { kind: DocumentKind::MlModel, key: id.into() }
+    }
+
+    /// The kill switch `id`.
+    #[must_use]
+    pub fn kill_switch(id: impl Into<Arc<str>>) -> Self {
+        Self { kind: DocumentKind::KillSwitch, key: id.into() }
+    }
+
+    /// The deployment `id`.
+    #[must_use]
+    pub fn deployment(id: impl Into<Arc<str>>) -> Self {
+        Self { kind: DocumentKind::Deployment, key: id.into() }
     }
 }
 

@@ -3,6 +3,7 @@
 mod cell;
 mod check;
 mod check_segments;
+mod delivery;
 mod effective;
 mod graph;
 mod listing;
@@ -11,6 +12,7 @@ mod propose;
 #[cfg(test)]
 mod segment_tests;
 mod segments;
+mod source;
 mod stale;
 #[cfg(test)]
 mod tests;
@@ -23,10 +25,14 @@ use ahash::AHashMap;
 
 use crate::{
     eval::{self, CompiledFlag, FlagIndex, Flags, Segment, SegmentIndex, VariationTally},
-    model::{Context, Diagnostic, Fault, FlagDocument, ModelDocument, SegmentDocument, WorldRevision},
+    model::{
+        Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
+        SegmentDocument, WorldRevision,
+    },
     predict::Predictor,
 };
 
+use delivery::Delivery;
 use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
@@ -52,6 +58,7 @@ pub struct Snapshot {
     index: Arc<AHashMap<Arc<str>, FlagIndex>>,
     diagnostics: Arc<BTreeMap<Arc<str>, Vec<Diagnostic>>>,
     segments: Arc<Segments>,
+    delivery: Arc<Delivery>,
 }
 
 /// One flag: what is served, and the document that it was compiled from.
@@ -89,7 +96,9 @@ impl Snapshot {
     /// Whether there is no document of any kind.
     #[must_use]
     pub fn holds_nothing(&self) -> bool {
-        self.is_empty() && self.segments.names.is_empty() && self.segments.models.is_empty()
+        let Delivery { kill_switches, deployments, .. } = &*self.delivery;
+        let is_without_segments = self.segments.names.is_empty() && self.segments.models.is_empty();
+        self.is_empty() && is_without_segments && kill_switches.is_empty() && deployments.is_empty()
     }
 
     /// Whether there is no flag.
@@ -118,9 +127,10 @@ impl Snapshot {
             .flat_map(|flag| flag.compiled.tallies().map(|(variation, tally)| (flag.compiled.key(), variation, tally)))
     }
 
-    /// What is wrong with documents in the store: models, then segments, then flags, each sorted by key.
+    /// What is wrong with documents in the store: models, segments, flags, kill switches and deployments, each sorted by key.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.segments.diagnostics.iter().chain(self.diagnostics.values().flatten())
+        let delivery = self.delivery.diagnostics.iter();
+        self.segments.diagnostics.iter().chain(self.diagnostics.values().flatten()).chain(delivery)
     }
 
     /// Finds a segment by its id.
@@ -168,6 +178,28 @@ impl Snapshot {
     /// The ids of all models, sorted.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.segments.models.keys().map(AsRef::as_ref)
+    }
+
+    /// The document of a kill switch, as served.
+    #[must_use]
+    pub fn kill_switch(&self, id: &str) -> Option<&KillSwitchDocument> {
+        self.delivery.kill_switches.get(id).map(AsRef::as_ref)
+    }
+
+    /// All kill switches, sorted by id.
+    pub fn kill_switches(&self) -> impl Iterator<Item = &KillSwitchDocument> {
+        self.delivery.kill_switches.values().map(AsRef::as_ref)
+    }
+
+    /// The document of a deployment, as served.
+    #[must_use]
+    pub fn deployment(&self, id: &str) -> Option<&DeploymentDocument> {
+        self.delivery.deployments.get(id).map(AsRef::as_ref)
+    }
+
+    /// All deployments, sorted by id.
+    pub fn deployments(&self) -> impl Iterator<Item = &DeploymentDocument> {
+        self.delivery.deployments.values().map(AsRef::as_ref)
     }
 
     /// Everything that is wrong with a document that someone wants to write, in itself and against the other flags

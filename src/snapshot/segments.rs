@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::graph::{self, Unsound};
+use super::{
+    graph::{self, Unsound},
+    source::{Source, misnamed, take},
+};
 use crate::{
     eval::{self, Segment, SegmentIndex, SegmentNames},
     model::{Action, Change, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, ModelDocument, SegmentDocument},
@@ -50,23 +53,6 @@ pub(super) struct SegmentWorld {
     built: Arc<Segments>,
 }
 
-/// One document, as it came, and its last good version.
-#[derive(Debug)]
-struct Source<D> {
-    text: Arc<str>,
-    latest: Result<Arc<D>, Vec<Fault>>,
-    good: Option<(Arc<str>, Arc<D>)>,
-}
-
-impl<D> Source<D> {
-    /// The latest version is good.
-    fn keep(&mut self) {
-        if let Ok(latest) = &self.latest {
-            self.good = Some((Arc::clone(&self.text), Arc::clone(latest)));
-        }
-    }
-}
-
 impl SegmentWorld {
     pub(super) fn built(&self) -> &Arc<Segments> {
         &self.built
@@ -80,13 +66,14 @@ impl SegmentWorld {
 
     /// The last good text of every document.
     pub(super) fn last_good(&self) -> impl Iterator<Item = (DocumentKey, &Arc<str>)> {
-        fn good<D>(source: &Source<D>) -> Option<&Arc<str>> {
-            source.good.as_ref().map(|(text, _)| text)
-        }
-        let models =
-            self.models.iter().filter_map(|(id, source)| Some((DocumentKey::model(Arc::clone(id)), good(source)?)));
+        let models = self
+            .models
+            .iter()
+            .filter_map(|(id, source)| Some((DocumentKey::model(Arc::clone(id)), source.good_text()?)));
         let segments = self.segments.iter();
-        models.chain(segments.filter_map(|(id, source)| Some((DocumentKey::segment(Arc::clone(id)), good(source)?))))
+        models.chain(
+            segments.filter_map(|(id, source)| Some((DocumentKey::segment(Arc::clone(id)), source.good_text()?))),
+        )
     }
 
     /// Takes the changes of segments and models in, and tells each that is one. Says whether a segment came or went.
@@ -96,7 +83,7 @@ impl SegmentWorld {
         for Change { document, text } in changes {
             let id = &document.key;
             let action = match document.kind {
-                DocumentKind::Flag => None,
+                DocumentKind::Flag | DocumentKind::KillSwitch | DocumentKind::Deployment => None,
                 DocumentKind::MlModel => take(&mut self.models, id, text.as_ref(), |text| read_model(id, text)),
                 DocumentKind::Segment => take(&mut self.segments, id, text.as_ref(), |text| read_segment(id, text)),
             };
@@ -176,31 +163,6 @@ impl SegmentWorld {
     }
 }
 
-/// Takes one document in; says what that was, if it was anything.
-fn take<D>(
-    sources: &mut BTreeMap<Arc<str>, Source<D>>,
-    id: &Arc<str>,
-    text: Option<&Arc<str>>,
-    read: impl FnOnce(&str) -> Result<Arc<D>, Vec<Fault>>,
-) -> Option<Action> {
-    let Some(text) = text else { return sources.remove(id).map(|_| Action::Deleted) };
-    let earlier = sources.get_mut(id);
-    if earlier.as_ref().is_some_and(|source| source.text == *text) {
-        return None;
-    }
-    let latest = read(text);
-    match earlier {
-        Some(source) => {
-            (source.text, source.latest) = (Arc::clone(text), latest);
-            Some(Action::Updated)
-        }
-        None => {
-            sources.insert(Arc::clone(id), Source { text: Arc::clone(text), latest, good: None });
-            Some(Action::Created)
-        }
-    }
-}
-
 /// Compiles the latest version of a segment, or the last good one when that is quarantined; without either, nobody is a
 /// member.
 fn compile(id: &Arc<str>, source: &mut Source<SegmentDocument>, next: &Segments) -> (Segment, Vec<Fault>) {
@@ -273,9 +235,4 @@ fn read_model(id: &Arc<str>, text: &str) -> Result<Arc<Model>, Vec<Fault>> {
     }
     let predictor = Arc::new(Predictor::compile(&document)?);
     Ok(Arc::new(Model { document: Arc::new(document), predictor }))
-}
-
-fn misnamed(named: &str, id: &str) -> Fault {
-    let message = format!("the document names itself {named:?} but is stored as {id:?}");
-    Fault { pointer: "/id".to_owned(), message, effect: Effect::Quarantined }
 }

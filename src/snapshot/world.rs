@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{
     Flag, Snapshot,
+    delivery::DeliveryWorld,
     effective::{self, MAX_ANCESTORS},
     graph::{self, Unsound},
     segments::SegmentWorld,
@@ -35,6 +36,7 @@ pub struct World {
     free: Vec<FlagIndex>,
     sources: BTreeMap<Arc<str>, Source>,
     segments: SegmentWorld,
+    delivery: DeliveryWorld,
     /// The flags that ask for segments: which ones there are is compiled into them.
     asking: BTreeSet<Arc<str>>,
     /// The flags that name a flag as parent or prerequisite.
@@ -81,6 +83,7 @@ impl World {
             free: Vec::new(),
             sources: BTreeMap::new(),
             segments: SegmentWorld::default(),
+            delivery: DeliveryWorld::default(),
             asking: BTreeSet::new(),
             named_by: AHashMap::new(),
             unsound: BTreeMap::new(),
@@ -97,7 +100,8 @@ impl World {
     ) -> Arc<Snapshot> {
         let documents: BTreeMap<DocumentKey, Arc<str>> = documents.into_iter().collect();
         let flags = self.sources.keys().map(|key| DocumentKey::flag(Arc::clone(key)));
-        let gone = self.segments.keys().chain(flags).filter(|key| !documents.contains_key(key));
+        let gone =
+            self.segments.keys().chain(flags).chain(self.delivery.keys()).filter(|key| !documents.contains_key(key));
         let gone = gone.map(|document| Change { document, text: None });
         let there = documents.iter().map(|(key, text)| Change { document: key.clone(), text: Some(Arc::clone(text)) });
         let changes: Vec<Change> = gone.chain(there).collect();
@@ -113,12 +117,18 @@ impl World {
             touched.extend(self.asking.iter().cloned());
         }
         self.next.segments = Arc::clone(self.segments.built());
+        self.delivery.apply(changes, |document, action| self.changed.push((document, action)));
+        self.next.delivery = Arc::clone(self.delivery.built());
         for (change, latest) in changes.iter().zip(self.read_new(changes)) {
             let key = &change.document.key;
             match (change.document.kind, &change.text) {
                 (DocumentKind::Flag, Some(text)) => self.take(key, text, latest, &mut touched),
                 (DocumentKind::Flag, None) => links_changed |= self.remove(key, &mut touched),
-                (DocumentKind::Segment | DocumentKind::MlModel, _) => {}
+                // Taken in above.
+                (
+                    DocumentKind::Segment | DocumentKind::MlModel | DocumentKind::KillSwitch | DocumentKind::Deployment,
+                    _,
+                ) => {}
             }
         }
         for (number, key) in self.parents_first(touched).into_iter().enumerate() {
@@ -136,6 +146,7 @@ impl World {
             index: Arc::clone(&self.next.index),
             diagnostics: Arc::clone(&self.next.diagnostics),
             segments: Arc::clone(&self.next.segments),
+            delivery: Arc::clone(&self.next.delivery),
         })
     }
 
@@ -147,7 +158,8 @@ impl World {
     /// The last good text of every document, for the backup.
     pub fn last_good(&self) -> impl Iterator<Item = (DocumentKey, &Arc<str>)> {
         let good = self.sources.iter().filter_map(|(key, source)| Some((key, &source.good.as_ref()?.text)));
-        self.segments.last_good().chain(good.map(|(key, text)| (DocumentKey::flag(Arc::clone(key)), text)))
+        let flags = good.map(|(key, text)| (DocumentKey::flag(Arc::clone(key)), text));
+        self.segments.last_good().chain(flags).chain(self.delivery.last_good())
     }
 
     fn is_known(&self, key: &str, text: &Arc<str>) -> bool {

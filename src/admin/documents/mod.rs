@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     clock,
-    model::{DocumentKey, DocumentKind, Fault, FlagDocument, MAX_DOCUMENT_BYTES, ModelDocument, SegmentDocument},
+    model::{
+        DeploymentDocument, DocumentKey, DocumentKind, Fault, FlagDocument, KillSwitchDocument, MAX_DOCUMENT_BYTES,
+        ModelDocument, SegmentDocument,
+    },
     snapshot::Snapshot,
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
@@ -163,5 +166,7 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
         DocumentKind::Flag => read::<FlagDocument>(text, complete),
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
         DocumentKind::MlModel => read::<ModelDocument>(text, complete),
+        DocumentKind::KillSwitch => Some(KillSwitchDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::Deployment => Some(DeploymentDocument::parse(text).ok()?.fields().clone()),
     }
 }

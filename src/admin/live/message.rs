@@ -173,6 +173,8 @@ impl Update {
             DocumentKind::Flag => (Kind::Flags, "flag_update", "flag_key"),
             DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
             DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
+            DocumentKind::KillSwitch => (Kind::KillSwitches, "kill_switch_update", "kill_switch_id"),
+            DocumentKind::Deployment => (Kind::Deployments, "deployment_update", "deployment_id"),
         };
         let mut told = Map::new();
         told.insert("type".to_owned(), name.into());

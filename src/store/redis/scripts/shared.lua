@@ -171,7 +171,9 @@ end
 
 -- The field of a document's hash that holds its text.
 local function field(name)
-  return string.match(name, '^segment:') and 'definition' or 'config'
+  if string.match(name, '^segment:') then return 'definition' end
+  if string.match(name, '^kill_switch:') or string.match(name, '^deployment:') then return 'document' end
+  return 'config'
 end
 
 -- The revision and the print that the index has of a document.

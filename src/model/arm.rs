@@ -1,0 +1,230 @@
+//! What is counted of requests, by the ways that they go: what a judge compares.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// One way that requests go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// The requests of a route that one of its strategies sent to an upstream.
+    Route {
+        /// The route.
+        route: Arc<str>,
+        /// `features`, `canary`, `blue_green` or `default`.
+        strategy: Arc<str>,
+        /// The upstream.
+        upstream: Arc<str>,
+    },
+    /// The requests for which a flag gave a variation.
+    Variation {
+        /// The flag.
+        flag: Arc<str>,
+        /// The variation.
+        variation: Arc<str>,
+    },
+}
+
+/// What became of the requests of one arm in some time. Requests that the client broke off or that the gateway itself
+/// refused are not among them: they say nothing about the arm.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArmCounts {
+    /// Requests.
+    pub requests: u64,
+    /// Of these, answered with 5xx, or not answered.
+    pub errors: u64,
+    /// How long they took.
+    pub latency: Latency,
+    /// Who asked.
+    pub users: Users,
+    /// Who saw an error.
+    pub users_with_error: Users,
+}
+
+impl ArmCounts {
+    /// Adds what was counted elsewhere, or at another time.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.latency.merge(&other.latency);
+        self.users.merge(&other.users);
+        self.users_with_error.merge(&other.users_with_error);
+    }
+}
+
+/// The position of a bucket of [`Latency`].
+pub type LatencyBucket = u16;
+
+/// How many buckets of latency halve a doubling: each is at most 1/16 wider than the time that it begins with.
+const PARTS: u64 = 16;
+
+/// A histogram of latencies: counts by buckets, each between two times that are at most 1/16 apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Latency(BTreeMap<LatencyBucket, u64>);
+
+impl Latency {
+    /// How many buckets there are: the last takes all from 134 seconds on.
+    pub const BUCKETS: usize = 385;
+
+    /// The bucket of a time in microseconds.
+    #[must_use]
+    pub fn bucket(micros: u64) -> LatencyBucket {
+        let bucket = if micros < PARTS {
+            micros
+        } else {
+            let doublings = u64::from(micros.ilog2() - PARTS.ilog2());
+            PARTS * doublings + (micros >> doublings)
+        };
+        u16::try_from(bucket.min(Self::BUCKETS as u64 - 1)).unwrap_or(u16::MAX)
+    }
+
+    /// Where a bucket ends and the next begins, in microseconds.
+    #[must_use]
+    pub fn end(bucket: LatencyBucket) -> u64 {
+        let next = u64::from(bucket) + 1;
+        let doublings = (next / PARTS).saturating_sub(1);
+        (next - PARTS * doublings) << doublings
+    }
+
+    /// Adds so many requests to a bucket.
+    pub fn add(&mut self, bucket: LatencyBucket, requests: u64) {
+        if requests > 0 {
+            *self.0.entry(bucket).or_default() += requests;
+        }
+    }
+
+    /// The buckets that are not empty, in order.
+    pub fn buckets(&self) -> impl Iterator<Item = (LatencyBucket, u64)> {
+        self.0.iter().map(|(bucket, requests)| (*bucket, *requests))
+    }
+
+    /// How many requests there are.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// How many requests took longer than the end of a bucket.
+    #[must_use]
+    pub fn above(&self, bucket: LatencyBucket) -> u64 {
+        self.0.range(bucket.saturating_add(1)..).map(|(_, requests)| requests).sum()
+    }
+
+    /// The bucket within which this share of the requests, from 0 to 1, has been answered; none without requests.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Option<LatencyBucket> {
+        let wanted = (share.clamp(0.0, 1.0) * self.requests() as f64).ceil().max(1.0);
+        let mut seen = 0;
+        self.buckets().find_map(|(bucket, requests)| {
+            seen += requests;
+            (seen as f64 >= wanted).then_some(bucket)
+        })
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (bucket, requests) in other.buckets() {
+            self.add(bucket, requests);
+        }
+    }
+}
+
+/// Distinct users, counted without keeping them: a `HyperLogLog` sketch. Up to some thousand the number is nearly exact,
+/// beyond that it is off by 2.3 % (standard error). Sketches of the same users from several gateways merge.
+///
+/// Flajolet, Fusy, Gandouet, Meunier: `HyperLogLog`: the analysis of a near-optimal cardinality estimation algorithm (2007).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users(BTreeMap<u16, u8>);
+
+impl Users {
+    /// How many registers there are.
+    pub const REGISTERS: usize = 2048;
+
+    /// The register of a user's hash, and the rank to put there. All 64 bits of the hash must be evenly spread.
+    #[must_use]
+    pub fn place(hash: u64) -> (u16, u8) {
+        let register = (hash % Self::REGISTERS as u64) as u16;
+        let rest = hash / Self::REGISTERS as u64;
+        let bits = u64::BITS - Self::REGISTERS.ilog2();
+        let rank = (rest.leading_zeros() - Self::REGISTERS.ilog2()).min(bits) + 1;
+        (register, rank as u8)
+    }
+
+    /// Takes in what [`Users::place`] gave.
+    pub fn add(&mut self, (register, rank): (u16, u8)) {
+        let kept = self.0.entry(register).or_default();
+        *kept = rank.max(*kept);
+    }
+
+    /// The registers that are not empty, in order, with their ranks.
+    pub fn registers(&self) -> impl Iterator<Item = (u16, u8)> {
+        self.0.iter().map(|(register, rank)| (*register, *rank))
+    }
+
+    /// Adds users that were seen elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        other.registers().for_each(|place| self.add(place));
+    }
+
+    /// About how many there are.
+    #[must_use]
+    pub fn count(&self) -> f64 {
+        let registers = Self::REGISTERS as f64;
+        let empty = Self::REGISTERS - self.0.len();
+        let sum = empty as f64 + self.0.values().map(|rank| 2_f64.powi(-i32::from(*rank))).sum::<f64>();
+        let raw = 0.7213 / (1.0 + 1.079 / registers) * registers * registers / sum;
+        if empty > 0 && raw <= 2.5 * registers { registers * (registers / empty as f64).ln() } else { raw }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_follow_each_other() {
+        for micros in (0..100_000).chain((0..130).map(|second| second * 1_000_000)) {
+            let bucket = Latency::bucket(micros);
+            assert!(micros < Latency::end(bucket), "{micros}");
+            assert!(bucket == 0 || Latency::end(bucket - 1) <= micros, "{micros}");
+            assert!(Latency::end(bucket) <= micros + 1 + micros / 16, "{micros}");
+        }
+        assert_eq!(usize::from(Latency::bucket(u64::MAX)), Latency::BUCKETS - 1);
+        assert_eq!(Latency::end(Latency::bucket(u64::MAX) - 1), 1 << 27);
+    }
+
+    #[test]
+    fn quantiles() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.quantile(0.5), None);
+        for micros in 1..=100 {
+            latency.add(Latency::bucket(micros * 100), 1);
+        }
+        let p95 = latency.quantile(0.95).unwrap();
+        assert_eq!(p95, Latency::bucket(9_500));
+        assert!(latency.above(p95) <= 5);
+        assert_eq!((latency.above(0), latency.requests()), (100, 100));
+    }
+
+    #[test]
+    fn users_are_counted_once() {
+        let mix = |number: u64| {
+            let mut hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            hash ^ (hash >> 31)
+        };
+        for (number, within) in [(0, 0.0), (1, 0.01), (50, 0.05), (2_000, 0.04), (50_000, 0.07)] {
+            let (mut left, mut right) = (Users::default(), Users::default());
+            for user in 0..number {
+                let sketch = if user % 2 == 0 { &mut left } else { &mut right };
+                sketch.add(Users::place(mix(user)));
+                right.add(Users::place(mix(0)));
+            }
+            left.merge(&right);
+            let off = (left.count() - number as f64).abs();
+            assert!(off <= within * number as f64 + 0.01, "{number}: {}", left.count());
+        }
+    }
+}
