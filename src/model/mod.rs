@@ -26,7 +26,7 @@ pub use document::{MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_k
 pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::FlagDocument;
 pub use imagined::ImaginedRequest;
-pub use kill_switch::KillSwitchDocument;
+pub use kill_switch::{Activation, KillState, KillStatus, KillSwitchDocument, Recovery};
 pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;
