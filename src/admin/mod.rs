@@ -43,7 +43,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{ProfileStore, Store, SyncHandle},
+    store::{CounterStore, ProfileStore, Store, SyncHandle},
     tracking::Moves,
 };
 
@@ -78,6 +78,8 @@ pub struct Admin {
     pub recent: Recent,
     /// Where users' profiles are written.
     pub profile_store: Arc<dyn ProfileStore>,
+    /// What all gateways count, by arm and second.
+    pub counters: Arc<dyn CounterStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.

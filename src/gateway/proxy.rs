@@ -20,9 +20,10 @@ use pingora::{
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
+use smallvec::SmallVec;
 
 use super::{
-    decide::Tried,
+    decide::{Tried, VariationArms},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
     patience::Deadline,
@@ -36,9 +37,10 @@ use crate::{
     clock,
     config::{Config, Listener, UpstreamIndex},
     drain::Drain,
+    model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, RequestMetrics},
+    telemetry::{AccessLog, RequestMetrics, RouteArms},
 };
 
 /// The longest pause in a request's body.
@@ -56,6 +58,7 @@ pub struct Gateway {
     cell: SnapshotCell,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) metrics: RequestMetrics,
+    pub(super) arms: RouteArms,
     pub(super) access_log: AccessLog,
     drain: Drain,
     recent: Recent,
@@ -65,11 +68,12 @@ impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
     pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, access_log, drain, profiles, recent, upstreams } = parts;
+        let Parts { config, cell, metrics, arms, access_log, drain, profiles, recent, upstreams } = parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             metrics: metrics.for_config(config),
+            arms: RouteArms::new(arms, config),
             drain: drain.clone(),
             recent: recent.clone(),
             config: Arc::clone(config),
@@ -115,8 +119,11 @@ impl ProxyHttp for Gateway {
         match self.requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
+                let mut counting =
+                    Counting { recent: &self.recent, arms: &self.arms, user: None, variations: SmallVec::new() };
                 let prepared =
-                    self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut Counting(&self.recent)).await;
+                    self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
+                (exchange.user, exchange.variations) = (counting.user, counting.variations);
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -324,7 +331,14 @@ impl ProxyHttp for Gateway {
 }
 
 /// Counts what was evaluated for a request that is really there, and remembers its context.
-struct Counting<'g>(&'g Recent);
+struct Counting<'g> {
+    recent: &'g Recent,
+    arms: &'g RouteArms,
+    /// Who asks, as arms count it.
+    user: Option<(u16, u8)>,
+    /// Where the end of the request is counted.
+    variations: VariationArms,
+}
 
 impl Witness for Counting<'_> {
     fn begin(&mut self) {}
@@ -333,9 +347,12 @@ impl Witness for Counting<'_> {
 
     fn decided(&mut self, seen: &Seen<'_>) {
         seen.flags.count();
+        self.variations = seen.flags.arms(self.arms);
+        let user_id = seen.context.user_id;
+        self.user = (!user_id.is_empty()).then(|| Users::place(Users::hash(user_id)));
         // Who was just given an id may never come back with it.
         if !seen.is_drawn {
-            self.0.note(seen.context.user_id, seen.context.now, || seen.said.all());
+            self.recent.note(user_id, seen.context.now, || seen.said.all());
         }
     }
 }

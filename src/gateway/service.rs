@@ -20,7 +20,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Arms, Metrics},
 };
 
 /// Connections to upstreams that are kept for reuse.
@@ -35,6 +35,8 @@ pub struct Parts {
     pub cell: SnapshotCell,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// Where they are counted by arm.
+    pub arms: Arms,
     /// Where access lines go.
     pub access_log: AccessLog,
     /// Whether the process is stopping.

@@ -33,6 +33,7 @@ pub struct Metrics {
     endpoint_healthy: IntGaugeVec,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
+    counts_dropped: IntCounter,
     profiles: ProfileMetrics,
 }
 
@@ -121,6 +122,13 @@ impl Metrics {
                     "Access lines dropped because the queue was full.",
                 ),
             ),
+            counts_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "flaggate_counts_dropped_total",
+                    "Requests whose counts by arm did not reach the store in time.",
+                ),
+            ),
             profiles: ProfileMetrics {
                 cached: look_up("cached"),
                 looked_up: look_up("looked_up"),
@@ -146,6 +154,12 @@ impl Metrics {
     #[must_use]
     pub fn access_log_dropped(&self) -> &IntCounter {
         &self.access_log_dropped
+    }
+
+    /// Requests whose counts by arm did not reach the store.
+    #[must_use]
+    pub fn counts_dropped(&self) -> &IntCounter {
+        &self.counts_dropped
     }
 
     /// How look-ups of profiles go.
@@ -263,7 +277,7 @@ impl CodeClass {
 }
 
 /// Every strategy and upstream that a route's requests can have.
-fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
+pub(super) fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
     let [features, canary, blue_green, default] = STRATEGIES;
     let mut arms = vec![(NONE, None), (default, Some(route.upstream))];
     let targets = route.features.iter().flat_map(|feature| &feature.variations);

@@ -284,6 +284,7 @@ impl Gateway {
             config: Arc::new(config),
             cell,
             metrics: metrics.clone(),
+            arms: arms.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
             drain: drain.clone(),
             profiles: source.map(|source| Profiles::new(source, &profiles, metrics.profiles())),
