@@ -22,6 +22,7 @@ mod problem;
 mod profiles;
 mod refusal;
 mod segments;
+mod traffic;
 mod trail;
 mod transfer;
 
@@ -124,6 +125,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(flags::router())
         .merge(segments::router())
         .merge(transfer::router())
+        .merge(traffic::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())

@@ -9,7 +9,7 @@ use flaggate::{
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
+    store::{CounterStore, Follower, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
     telemetry::Metrics,
     tracking::{Moves, Tracked},
 };
@@ -39,7 +39,7 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
 pub(crate) async fn serve_with_profiles(source: Source) -> Served {
     let store = Arc::new(MemoryStore::new());
     let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
-    let address = listen_with(store.clone(), nobody, &config, Some(cached(source))).await;
+    let address = listen_with(store.clone(), nobody, &config, Some(cached(source)), no_counts()).await;
     Served { address, store, client: client() }
 }
 
@@ -51,12 +51,24 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
 /// A listener whose users are in this store.
 pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
     let store = Arc::new(MemoryStore::new());
-    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None).await;
+    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None, no_counts()).await;
     Served { address, store, client: client() }
 }
 
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
-    listen_with(store, Arc::new(MemoryProfiles::new()), config, None).await
+    listen_with(store, Arc::new(MemoryProfiles::new()), config, None, no_counts()).await
+}
+
+/// A listener that shows what was counted here.
+pub(crate) async fn serve_counters(counters: Arc<dyn CounterStore>) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_with(store.clone(), nobody, &config, None, counters).await;
+    Served { address, store, client: client() }
+}
+
+fn no_counts() -> Arc<dyn CounterStore> {
+    Arc::new(MemoryCounters::new())
 }
 
 /// Profiles are kept in memory for long, so that what is stale shows.
@@ -79,6 +91,7 @@ async fn listen_with(
     profile_store: Arc<dyn ProfileStore>,
     config: &config::Admin,
     profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
 ) -> SocketAddr {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
@@ -99,6 +112,7 @@ async fn listen_with(
         sync,
         profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
+        counters,
         recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),

@@ -16,7 +16,7 @@ use flaggate::{
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::{Publisher, SnapshotCell, World},
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Arms, Metrics},
 };
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
@@ -217,6 +217,7 @@ impl Client {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: Metrics,
+    pub(crate) arms: Arms,
     pub(crate) drain: Drain,
     stop: watch::Sender<Option<Duration>>,
     thread: Option<JoinHandle<()>>,
@@ -278,6 +279,7 @@ impl Gateway {
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let (stop, told) = watch::channel(None);
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
+        let arms = Arms::new();
         let parts = Parts {
             recent: Recent::new(&config.recent),
             upstreams,
@@ -291,7 +293,7 @@ impl Gateway {
         };
         let signal = StopWhenTold { drain: drain.clone(), told };
         let thread = thread::spawn(move || run(parts, signal));
-        let gateway = Self { address, metrics, drain, stop, thread: Some(thread), _publisher: publisher };
+        let gateway = Self { address, metrics, arms, drain, stop, thread: Some(thread), _publisher: publisher };
         until(async || TcpStream::connect(address).await.is_ok()).await;
         gateway
     }
