@@ -26,7 +26,7 @@ use crate::{
     config::{self, Config},
     demo,
     drain::{Drain, NOTICE},
-    gateway::{self, Explainer, Parts, upstream::Upstreams},
+    gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -112,7 +112,9 @@ impl App {
         let dropped = metrics.counts_dropped().clone();
         let counting = store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
         let counting = control.spawn(counting);
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
+            mirrors,
             config,
             cell: cell.clone(),
             metrics,

@@ -14,6 +14,9 @@ use super::{problem, response};
 /// The code of a request for which no endpoint can be had.
 pub(super) const NO_ENDPOINT: &str = "no_endpoint";
 
+/// The code of a request whose client went away.
+pub(super) const CLIENT_CLOSED: &str = "client_closed";
+
 /// The codes of requests that their upstream did not answer.
 const UPSTREAMS: [&str; 6] =
     [NO_ENDPOINT, "upstream_timed_out", "connect_timed_out", "connect_failed", "upstream_closed", "upstream_invalid"];
@@ -73,7 +76,7 @@ impl Failure {
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout | ErrorType::ConnectionClosed,
-            ) => Self { status: None, code: "client_closed", detail: String::new(), close: true },
+            ) => Self { status: None, code: CLIENT_CLOSED, detail: String::new(), close: true },
             (ErrorSource::Downstream, _) => {
                 Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "bad_request", "the request is malformed") }
             }

@@ -26,6 +26,7 @@ use super::{
     decide::{Tried, VariationArms},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
+    mirror::{self, Mirrors, Shadow},
     patience::Deadline,
     request::{Requests, Seen, Witness},
     response,
@@ -57,6 +58,7 @@ pub struct Gateway {
     pub(super) route_names: Vec<Arc<str>>,
     cell: SnapshotCell,
     pub(super) upstreams: Arc<Upstreams>,
+    mirrors: Arc<Mirrors>,
     pub(super) metrics: RequestMetrics,
     pub(super) arms: RouteArms,
     pub(super) access_log: AccessLog,
@@ -68,7 +70,7 @@ impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
     pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, arms, access_log, drain, profiles, recent, upstreams } = parts;
+        let Parts { config, cell, metrics, arms, access_log, drain, profiles, recent, upstreams, mirrors } = parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
@@ -79,6 +81,7 @@ impl Gateway {
             config: Arc::clone(config),
             cell: cell.clone(),
             upstreams: Arc::clone(upstreams),
+            mirrors: Arc::clone(mirrors),
             access_log: access_log.clone(),
         }
     }
@@ -89,6 +92,20 @@ impl Gateway {
             session.set_keepalive(None);
         }
         failure::respond(session, &exchange.request_id, failure).await
+    }
+
+    /// The copy of a request that is about to be sent: made with the first try.
+    fn shadow(&self, session: &Session, request: &RequestHeader, exchange: &mut Exchange) -> Shadow {
+        if exchange.tries > 1 {
+            exchange.shadow.begin_again();
+            return std::mem::replace(&mut exchange.shadow, Shadow::Over);
+        }
+        if session.is_upgrade_req() || session.req_header().headers.contains_key(mirror::SHADOW) {
+            return Shadow::Over;
+        }
+        let Some(route) = exchange.route else { return Shadow::Over };
+        let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
+        self.mirrors.copy(route, request, revision, !session.is_body_empty(), exchange.user)
     }
 
     /// Whether a request whose endpoint failed is tried once more.
@@ -205,6 +222,9 @@ impl ProxyHttp for Gateway {
         match &exchange.prepared {
             Some(prepared) => {
                 self.requests.forward(session.req_header(), request, prepared);
+                if prepared.is_mirrored {
+                    exchange.shadow = self.shadow(session, request, exchange);
+                }
                 Ok(())
             }
             None => Err(Error::new_in(ErrorType::InternalError)),
@@ -215,9 +235,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.shadow.take_body(body.as_ref(), end_of_stream);
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         if session.was_upgraded() {
             return Ok(());
@@ -265,6 +286,17 @@ impl ProxyHttp for Gateway {
             response.insert_header(UPSTREAM_HEADER, name)?;
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        exchange.shadow.see_answer(body.as_ref());
+        Ok(None)
     }
 
     /// pingora's own rule (only idempotent methods, only on a connection that was reused, only while the body is still

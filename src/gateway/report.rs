@@ -8,6 +8,7 @@ use pingora::proxy::Session;
 use super::{
     exchange::Exchange,
     failure,
+    mirror::Shadow,
     proxy::Gateway,
 };
 use crate::{
@@ -25,6 +26,8 @@ impl Gateway {
         let decision = prepared.map(|prepared| (prepared.strategy, prepared.upstream));
         self.metrics.count(exchange.route, decision, CodeClass::of(status), duration);
         self.count_arms(status, duration, exchange);
+        let seen = status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED));
+        std::mem::replace(&mut exchange.shadow, Shadow::Over).end(seen);
         if !self.access_log.is_on() {
             return;
         }

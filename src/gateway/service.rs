@@ -10,6 +10,7 @@ use pingora::{
 };
 
 use super::{
+    mirror::Mirrors,
     patience::Patient,
     proxy::Gateway,
     upstream::{HealthChecks, Upstreams},
@@ -47,6 +48,8 @@ pub struct Parts {
     pub recent: Recent,
     /// The pools of endpoints, and their health.
     pub upstreams: Arc<Upstreams>,
+    /// Where copies of requests go.
+    pub mirrors: Arc<Mirrors>,
 }
 
 /// pingora's settings for this configuration.

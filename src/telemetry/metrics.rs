@@ -7,6 +7,7 @@ use prometheus::{
     core::Collector,
 };
 
+use super::mirror::{MirrorMetrics, Mirrors};
 use crate::config::{self, Config, UpstreamIndex};
 
 /// The label of a route, strategy or upstream where there is none.
@@ -18,7 +19,7 @@ pub const DEFAULT_STRATEGY: &str = "default";
 const STRATEGIES: [&str; 4] = ["features", "canary", "blue_green", DEFAULT_STRATEGY];
 
 /// From half a millisecond to a minute.
-const SECONDS: [f64; 16] =
+pub(super) const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Every metric of the gateway, registered.
@@ -34,6 +35,7 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
     counts_dropped: IntCounter,
+    mirrors: Mirrors,
     profiles: ProfileMetrics,
 }
 
@@ -129,6 +131,7 @@ impl Metrics {
                     "Requests whose counts by arm did not reach the store in time.",
                 ),
             ),
+            mirrors: Mirrors::register(&registry),
             profiles: ProfileMetrics {
                 cached: look_up("cached"),
                 looked_up: look_up("looked_up"),
@@ -160,6 +163,12 @@ impl Metrics {
     #[must_use]
     pub fn counts_dropped(&self) -> &IntCounter {
         &self.counts_dropped
+    }
+
+    /// The handles of a route's mirror.
+    #[must_use]
+    pub fn mirror(&self, route: &str, upstream: &str) -> MirrorMetrics {
+        self.mirrors.handles(route, upstream)
     }
 
     /// How look-ups of profiles go.
@@ -291,7 +300,7 @@ pub(super) fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamI
     arms
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("the names of metrics are valid");
     registry.register(Box::new(metric.clone())).expect("each metric is registered once");
     metric

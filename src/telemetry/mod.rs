@@ -3,7 +3,9 @@
 pub mod access_log;
 pub mod arms;
 pub mod metrics;
+mod mirror;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use arms::{Arms, RouteArms, Second};
+pub use mirror::{MirrorMetrics, Mirrored};
 pub use metrics::{CodeClass, Metrics, ProfileMetrics, RequestMetrics};

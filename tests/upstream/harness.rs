@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use flaggate::{
     config::Config,
     drain::Drain,
-    gateway::{self, Parts, upstream::Upstreams},
+    gateway::{self, Mirrors, Parts, upstream::Upstreams},
     model::{DocumentKey, WorldRevision},
     profiles::{Profiles, Source},
     recent::Recent,
@@ -22,6 +22,7 @@ use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::watch,
 };
 
@@ -280,7 +281,9 @@ impl Gateway {
         let (stop, told) = watch::channel(None);
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let arms = Arms::new();
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, &Handle::current()));
         let parts = Parts {
+            mirrors,
             recent: Recent::new(&config.recent),
             upstreams,
             config: Arc::new(config),
