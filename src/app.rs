@@ -110,7 +110,8 @@ impl App {
         let arms = Arms::new();
         let stop = CancellationToken::new();
         let dropped = metrics.counts_dropped().clone();
-        let counting = store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
+        let counting =
+            store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
         let counting = control.spawn(counting);
         let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {

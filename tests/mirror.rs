@@ -82,7 +82,10 @@ async fn whatever_the_shadow_does_clients_do_not_notice() {
         ("as good as the real one", shadow(fine, Duration::ZERO, false).await),
         ("it hangs", shadow("", 1_000 * second, false).await),
         ("it dies", shadow("", Duration::ZERO, true).await),
-        ("it dies in the middle", shadow("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsta", Duration::ZERO, true).await),
+        (
+            "it dies in the middle",
+            shadow("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsta", Duration::ZERO, true).await,
+        ),
         ("it is slow", shadow(fine, second / 2, false).await),
         ("it answers other", shadow("HTTP/1.1 500 No\r\nContent-Length: 1\r\n\r\nn", Duration::ZERO, false).await),
         ("it talks nonsense", shadow("\u{1}\u{2}\r\n\r\n\r\n", Duration::ZERO, false).await),

@@ -84,7 +84,8 @@ fn figures(arm: &Arm, counts: &ArmCounts, seconds: u64) -> Value {
         "users": counts.users.count().round() as u64,
         "users_with_error": counts.users_with_error.count().round() as u64,
     });
-    let parts = [names, figures].into_iter().filter_map(|part| if let Value::Object(part) = part { Some(part) } else { None });
+    let parts =
+        [names, figures].into_iter().filter_map(|part| if let Value::Object(part) = part { Some(part) } else { None });
     parts.flatten().collect::<Map<_, _>>().into()
 }
 
@@ -92,5 +93,6 @@ fn seconds(query: &str) -> Result<u64, Refusal> {
     let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "seconds");
     let Some((_, seconds)) = given.next() else { return Ok(SECONDS) };
     let seconds = seconds.parse().ok().filter(|seconds| (1..=COUNTS_KEPT.as_secs()).contains(seconds));
-    seconds.ok_or_else(|| Refusal::Invalid(vec![Issue::of_query("seconds", "expected a number of seconds from 1 to 900")]))
+    seconds
+        .ok_or_else(|| Refusal::Invalid(vec![Issue::of_query("seconds", "expected a number of seconds from 1 to 900")]))
 }

@@ -152,10 +152,8 @@ impl Checker<'_> {
     }
 
     fn mirror(&mut self, table: &Table) -> Mirror {
-        let mut methods: Vec<Method> = table
-            .texts("methods")
-            .filter_map(|text| self.parse(text, "a method like \"GET\"", method))
-            .collect();
+        let mut methods: Vec<Method> =
+            table.texts("methods").filter_map(|text| self.parse(text, "a method like \"GET\"", method)).collect();
         if let Some(node) = table.get("methods").filter(|_| table.list("methods").is_empty()) {
             self.problem(&node.at, "a mirror needs at least one method; leave `methods` out for GET and HEAD");
         }

@@ -99,7 +99,13 @@ impl Config {
             let blue_green = route.blue_green.iter().map(|blue_green| &blue_green.flag);
             let mirror = route.mirror.iter().map(|mirror| &mirror.flag);
             let headers = route.flag_headers.iter().map(|header| &header.flag);
-            features.chain(canary).chain(blue_green).chain(mirror).chain(&route.flags).chain(headers).map(|flag| &**flag)
+            features
+                .chain(canary)
+                .chain(blue_green)
+                .chain(mirror)
+                .chain(&route.flags)
+                .chain(headers)
+                .map(|flag| &**flag)
         })
     }
 }

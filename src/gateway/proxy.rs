@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// The copy of a request that is about to be sent: made with the first try.
-    fn shadow(&self, session: &Session, request: &RequestHeader, exchange: &mut Exchange) -> Shadow {
+    fn shadow(&self, session: &mut Session, request: &RequestHeader, exchange: &mut Exchange) -> Shadow {
         if exchange.tries > 1 {
             exchange.shadow.begin_again();
             return std::mem::replace(&mut exchange.shadow, Shadow::Over);
@@ -138,8 +138,7 @@ impl ProxyHttp for Gateway {
                 let header = session.req_header();
                 let mut counting =
                     Counting { recent: &self.recent, arms: &self.arms, user: None, variations: SmallVec::new() };
-                let prepared =
-                    self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
+                let prepared = self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
                 (exchange.user, exchange.variations) = (counting.user, counting.variations);
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);

@@ -5,12 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 use pingora::proxy::Session;
 
-use super::{
-    exchange::Exchange,
-    failure,
-    mirror::Shadow,
-    proxy::Gateway,
-};
+use super::{exchange::Exchange, failure, mirror::Shadow, proxy::Gateway};
 use crate::{
     clock,
     telemetry::{AccessLine, CodeClass},

@@ -234,7 +234,7 @@ mod tests {
             |user| format!("{:064x}", user << 20),
             |user| "x".repeat((user % 40) as usize) + &(user / 40).to_string(),
         ];
-        for (number, within) in [(0_u64, 0.0), (1, 0.01), (50, 0.05), (2_000, 0.04), (50_000, 0.07)] {
+        for (number, within) in [(0_u64, 0.0), (1, 0.01), (50, 0.05), (2_000, 0.06), (50_000, 0.07)] {
             for name in names {
                 let (mut left, mut right) = (Users::default(), Users::default());
                 for user in 0..number {

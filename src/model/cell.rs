@@ -61,11 +61,7 @@ impl ArmCell {
 impl Default for ArmCell {
     fn default() -> Self {
         let registers = || array::from_fn(|_| AtomicU8::new(0));
-        Self {
-            buckets: array::from_fn(|_| AtomicU64::new(0)),
-            users: registers(),
-            users_with_error: registers(),
-        }
+        Self { buckets: array::from_fn(|_| AtomicU64::new(0)), users: registers(), users_with_error: registers() }
     }
 }
 
@@ -93,10 +89,7 @@ fn drain(registers: &[AtomicU8; Users::REGISTERS], users: &mut Users) {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::AtomicBool,
-        thread,
-    };
+    use std::{sync::atomic::AtomicBool, thread};
 
     use super::*;
 

@@ -40,7 +40,7 @@ impl Mirrored {
 
 /// The metrics of all mirrors, registered.
 #[derive(Clone, Debug)]
-pub struct Mirrors {
+pub(super) struct Mirrors {
     requests: IntCounterVec,
     duration: HistogramVec,
 }
@@ -55,7 +55,8 @@ pub struct MirrorMetrics {
 impl Mirrors {
     pub(super) fn register(registry: &Registry) -> Self {
         let requests = Opts::new("flaggate_mirror_requests_total", "Copies of requests by what became of them.");
-        let duration = HistogramOpts::new("flaggate_mirror_duration_seconds", "Time from sending a copy to its answer.");
+        let duration =
+            HistogramOpts::new("flaggate_mirror_duration_seconds", "Time from sending a copy to its answer.");
         let duration = HistogramVec::new(duration.buckets(SECONDS.to_vec()), &["route", "upstream"]);
         Self {
             requests: register(registry, IntCounterVec::new(requests, &["route", "upstream", "result"])),

@@ -7,5 +7,5 @@ mod mirror;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use arms::{Arms, RouteArms, Second};
-pub use mirror::{MirrorMetrics, Mirrored};
 pub use metrics::{CodeClass, Metrics, ProfileMetrics, RequestMetrics};
+pub use mirror::{MirrorMetrics, Mirrored};

@@ -17,5 +17,6 @@ mod races;
 mod segments;
 mod segments_cli;
 mod stored;
+mod traffic;
 mod transfer;
 mod wire;

@@ -1,11 +1,6 @@
 //! What gateways count, merged in Redis: the contract, what it costs, and gateways of the real binary.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
     model::{Arm, ArmCounts, Latency, Users},
@@ -190,7 +185,14 @@ impl World {
             let request = self.client.post(url).header("X-User-Id", &user).header("Content-Length", 0);
             let answer = request.send().await.unwrap();
             let status = answer.status().as_u16();
-            assert_eq!(status, match what { "die" => 502, "fail" => 500, _ => 200 });
+            assert_eq!(
+                status,
+                match what {
+                    "die" => 502,
+                    "fail" => 500,
+                    _ => 200,
+                }
+            );
             let name = answer.headers().get("x-name").map(|name| name.to_str().unwrap().to_owned());
             let variation = match name.as_deref() {
                 Some("canary") => "true",
@@ -226,7 +228,11 @@ impl World {
         for (variation, expected) in &self.expected {
             let upstream = if *variation == "true" { "canary" } else { "stable" };
             let strategy = if *variation == "true" { "canary" } else { "default" };
-            assert_eq!(sum(&told, |arm| arm["flag"] == "canary" && arm["variation"] == *variation), *expected, "{told:#}");
+            assert_eq!(
+                sum(&told, |arm| arm["flag"] == "canary" && arm["variation"] == *variation),
+                *expected,
+                "{told:#}"
+            );
             let is_way = |arm: &Value| arm["upstream"] == upstream && arm["strategy"] == strategy;
             assert_eq!(sum(&told, is_way), *expected, "{told:#}");
         }

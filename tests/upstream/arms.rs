@@ -83,9 +83,12 @@ async fn errors_are_what_the_upstream_did() {
     assert_eq!(gateway.get("/fine/a%2fb").await.status, 400);
     let large = "POST /fine HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 11\r\n\r\n01234567890";
     assert_eq!(gateway.request(large).await.status, 413);
-    let chunked = "POST /fine HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n";
+    let chunked =
+        "POST /fine HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n";
     assert_eq!(gateway.request(chunked).await.status, 413);
-    for gone in ["GET /silent HTTP/1.1\r\nHost: h\r\n\r\n", "POST /fine HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab"] {
+    for gone in
+        ["GET /silent HTTP/1.1\r\nHost: h\r\n\r\n", "POST /fine HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab"]
+    {
         let mut client = Client::connect(gateway.address).await;
         client.send(gone).await;
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -32,11 +32,9 @@ impl World {
     fn copies(&self, result: &str) -> u64 {
         let families = self.gateway.metrics.registry().gather();
         let family = families.iter().find(|family| family.name() == "flaggate_mirror_requests_total").unwrap();
-        let of_result = family
-            .get_metric()
-            .iter()
-            .filter(|metric| metric.get_label().iter().any(|label| label.value() == result));
-        of_result.map(|metric| metric.get_counter().value() as u64).sum()
+        let of_result =
+            family.get_metric().iter().filter(|metric| metric.get_label().iter().any(|label| label.value() == result));
+        of_result.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
 
     async fn until_copies(&self, result: &str, copies: u64) {
@@ -58,7 +56,8 @@ async fn a_copy_is_what_the_upstream_gets_without_what_lets_act() {
     world.until_copies("same", 1).await;
     let (real, copy) = (&world.real.seen()[0], &world.shadow.seen()[0]);
     assert!(copy.starts_with("GET /cart?id=1 HTTP/1.1\r\n"), "{copy}");
-    for (name, value) in [("host", "shop.example"), ("x-user-id", "ann"), ("x-own", "yes"), ("x-flaggate-shadow", "1")] {
+    for (name, value) in [("host", "shop.example"), ("x-user-id", "ann"), ("x-own", "yes"), ("x-flaggate-shadow", "1")]
+    {
         assert_eq!(header(copy, name).as_deref(), Some(value), "{copy}");
     }
     assert_eq!(header(copy, "x-request-id"), header(real, "x-request-id"));
@@ -120,7 +119,10 @@ async fn bodies_are_copied_up_to_64_kib() {
     assert_eq!(copies.len(), 3);
     assert!(copies[0].ends_with(&body) && copies[0].starts_with("POST /a "));
     assert!(copies[1].ends_with("\r\n\r\nabcde"), "{}", copies[1]);
-    assert_eq!((header(&copies[1], "content-length").as_deref(), header(&copies[1], "transfer-encoding")), (Some("5"), None));
+    assert_eq!(
+        (header(&copies[1], "content-length").as_deref(), header(&copies[1], "transfer-encoding")),
+        (Some("5"), None)
+    );
     assert_eq!(world.real.seen().len(), 6);
 }
 
@@ -142,7 +144,10 @@ async fn answers_are_compared() {
     ] {
         let world = World::start(real, shadow, more).await;
         world.request("GET /a HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        until(async || ["same", "status_differs", "body_differs", "failed", "dropped"].iter().any(|all| world.copies(all) > 0)).await;
+        until(async || {
+            ["same", "status_differs", "body_differs", "failed", "dropped"].iter().any(|all| world.copies(all) > 0)
+        })
+        .await;
         assert_eq!(world.copies(result), 1, "{real:?} {shadow:?} {more}");
         assert_eq!(world.real.seen().len(), 1);
         assert_eq!(world.shadow.seen().len(), 1, "a copy is never tried again");
@@ -174,14 +179,16 @@ async fn a_client_that_goes_leaves_nothing_to_compare_with() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_users_are_copied_each_time() {
-    let world = World::start(Behaviour::Answer("one"), Behaviour::Answer("one"), ", percent = 20, max_in_flight = 10000").await;
+    let world =
+        World::start(Behaviour::Answer("one"), Behaviour::Answer("one"), ", percent = 20, max_in_flight = 10000").await;
     let mut client = world.gateway.client().await;
     for number in 0..1_000 {
         let request = format!("GET /{} HTTP/1.1\r\nHost: h\r\nX-User-Id: user-{}\r\n\r\n", number % 500, number % 500);
         assert_eq!(client.request(&request).await.status, 200);
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut paths: Vec<String> = world.shadow.seen().iter().map(|copy| copy.split(' ').nth(1).unwrap().to_owned()).collect();
+    let mut paths: Vec<String> =
+        world.shadow.seen().iter().map(|copy| copy.split(' ').nth(1).unwrap().to_owned()).collect();
     let copies = paths.len();
     paths.sort();
     paths.dedup();

@@ -51,7 +51,7 @@ const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION
 pub struct Mirrors(Vec<Option<Arc<Mirror>>>);
 
 /// The mirror of one route.
-struct Mirror {
+pub(super) struct Mirror {
     config: config::Mirror,
     /// What a copy says in the header that tells how it was routed, but the revision.
     told: (HeaderName, String),
@@ -136,7 +136,13 @@ impl Mirrors {
 
 /// Whether requests of this method and user are copied, where the mirror's flag is on for the user. Who is unknown is drawn
 /// by the request.
-pub(super) fn is_chosen(mirror: &config::Mirror, method: &Method, route: &str, user_id: &str, request_id: &str) -> bool {
+pub(super) fn is_chosen(
+    mirror: &config::Mirror,
+    method: &Method,
+    route: &str,
+    user_id: &str,
+    request_id: &str,
+) -> bool {
     let who = if user_id.is_empty() { request_id } else { user_id };
     let drawn = Users::hash(who) ^ Users::hash(route).rotate_left(32);
     // Spread once more: two routes do not copy the same users.

@@ -8,10 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use pingora::{Error, ErrorType, Result, http::RequestHeader};
-use tokio::{
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{Answer, Mirror, Shadow};
 use crate::{clock, telemetry::Mirrored};

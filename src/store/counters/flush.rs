@@ -1,7 +1,7 @@
 //! Brings what this gateway counts to the store, once a second. What does not get there at once is kept for a while.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -86,70 +86,49 @@ pub async fn flush_counts(
     tokio::join!(sampling, sending);
 }
 
-/// What has yet to reach the store.
+/// What has yet to reach the store, oldest first. Each second stays the batch that it is: it may have arrived although no
+/// answer came, and its number tells.
 #[derive(Debug)]
 struct Pending {
-    /// The batch that is sent, and since when its counts wait: until the store says that it has it, it stays as it is,
-    /// since it may have arrived although no answer came.
-    sent: Option<(Instant, Batch)>,
-    kept: VecDeque<Taken>,
+    kept: VecDeque<(Instant, Batch)>,
     gateway: Arc<str>,
     number: u64,
 }
 
 impl Pending {
     fn new(gateway: Arc<str>) -> Self {
-        Self { sent: None, kept: VecDeque::new(), gateway, number: 0 }
+        Self { kept: VecDeque::new(), gateway, number: 0 }
     }
 
-    fn push(&mut self, taken: Taken) {
-        self.kept.push_back(taken);
+    fn push(&mut self, (at, counts): Taken) {
+        self.number += 1;
+        self.kept.push_back((at, Batch { gateway: Arc::clone(&self.gateway), number: Some(self.number), counts }));
     }
 
     /// Gives up what has waited for too long, and says how many requests that were.
     fn forget(&mut self, now: Instant) -> u64 {
-        let is_late = |since: Instant| now.duration_since(since) > PATIENCE;
-        let late = self.kept.partition_point(|(since, _)| is_late(*since));
-        let mut given_up = self.kept.drain(..late).map(|(_, counts)| requests(&counts)).sum();
-        if let Some((_, batch)) = self.sent.take_if(|(since, _)| is_late(*since)) {
-            given_up += requests(&batch.counts);
-        }
-        given_up
+        let late = self.kept.partition_point(|(at, _)| now.duration_since(*at) > PATIENCE);
+        self.kept.drain(..late).map(|(_, batch)| requests(&batch.counts)).sum()
     }
 
-    /// Sends what was sent without an answer, and then all that was taken since, as one.
+    /// Sends all, as far as the store takes it.
     async fn send(&mut self, store: &dyn CounterStore) -> Result<(), String> {
-        while let Some(batch) = self.next() {
+        while let Some((_, batch)) = self.kept.front() {
             store.deliver(batch).await.map_err(|error| error.to_string())?;
-            self.sent = None;
+            self.kept.pop_front();
         }
         Ok(())
     }
 
-    /// The batch that is to be sent; `None`: all is there.
-    fn next(&mut self) -> Option<&Batch> {
-        if self.sent.is_none() {
-            let since = self.kept.front().map(|(since, _)| *since)?;
-            let mut merged: BTreeMap<Arm, ArmCounts> = BTreeMap::new();
-            for (arm, counts) in self.kept.drain(..).flat_map(|(_, counts)| counts) {
-                merged.entry(arm).or_default().merge(&counts);
-            }
-            self.number += 1;
-            let (gateway, number) = (Arc::clone(&self.gateway), Some(self.number));
-            self.sent = Some((since, Batch { gateway, number, counts: merged.into_iter().collect() }));
-        }
-        self.sent.as_ref().map(|(_, batch)| batch)
-    }
-
     fn requests(&self) -> u64 {
-        let sent = self.sent.iter().flat_map(|(_, batch)| &batch.counts);
-        let kept = self.kept.iter().flat_map(|(_, counts)| counts);
-        sent.chain(kept).map(|(_, counts)| counts.requests).sum()
+        self.kept.iter().map(|(_, batch)| requests(&batch.counts)).sum()
     }
 }
 
+/// Requests by the ways of their routes: each is one there, however many flags were asked for it.
 fn requests(counts: &[(Arm, ArmCounts)]) -> u64 {
-    counts.iter().map(|(_, counts)| counts.requests).sum()
+    let of_route = |arm: &Arm| matches!(arm, Arm::Route { .. });
+    counts.iter().filter(|(arm, _)| of_route(arm)).map(|(_, counts)| counts.requests).sum()
 }
 
 #[cfg(test)]
@@ -163,7 +142,7 @@ mod tests {
     use crate::store::{Counted, MemoryCounters, StoreError};
 
     fn arm(name: &str) -> Arm {
-        Arm::Variation { flag: name.into(), variation: "on".into() }
+        Arm::Route { route: name.into(), strategy: "default".into(), upstream: "u".into() }
     }
 
     /// What becomes of a batch.

@@ -93,7 +93,7 @@ impl RedisStore {
         let begin = minute * MINUTE;
         match names {
             Some(names) => {
-                let wanted = || (begin.max(seconds.start)..(begin + MINUTE).min(seconds.end));
+                let wanted = || begin.max(seconds.start)..(begin + MINUTE).min(seconds.end);
                 let fields = names.iter().flat_map(|(name, arm)| wanted().map(move |second| (second, name, *arm)));
                 let fields: Vec<(i64, &String, &Arm)> = fields.collect();
                 let mut read = redis::cmd("HMGET");

@@ -108,10 +108,10 @@ mod tests {
         kept.count(1, true, None);
         drop(gone);
         let taken = arms.take();
-        assert_eq!(taken.iter().map(|(arm, counts)| (arm.clone(), counts.errors)).collect::<Vec<_>>(), [
-            (arm("gone"), 0),
-            (arm("kept"), 1)
-        ]);
+        assert_eq!(
+            taken.iter().map(|(arm, counts)| (arm.clone(), counts.errors)).collect::<Vec<_>>(),
+            [(arm("gone"), 0), (arm("kept"), 1)]
+        );
         assert_eq!(arms.take(), []);
         assert_eq!(arms.cells().keys().cloned().collect::<Vec<_>>(), [arm("kept")]);
         kept.count(1, false, None);
