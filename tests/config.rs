@@ -160,19 +160,19 @@ fn mirrors_are_checked_and_safe_by_default() {
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canari\" }\n",
-            "f.toml:13:34: there is no upstream \"canari\"; did you mean `canary`?",
+            "f.toml:13:35: there is no upstream \"canari\", did you mean \"canary\"?",
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canary\", percent = 0 }\n",
-            "f.toml:13:54: routes[0].mirror.percent takes 1 to 100, not 0",
+            "f.toml:13:55: routes[0].mirror.percent takes a whole number from 1 to 100, not 0",
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canary\", methods = [] }\n",
-            "f.toml:13:54: a mirror needs at least one method; leave `methods` out for GET and HEAD",
+            "f.toml:13:55: a mirror needs at least one method; leave `methods` out for GET and HEAD",
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canary\", methods = [\"TRACE\"] }\n",
-            "f.toml:13:55: expected a method like \"GET\", not \"TRACE\"",
+            "f.toml:13:66: expected a method like \"GET\", not \"TRACE\"",
         ),
     ] {
         check(more, expected);
