@@ -1,6 +1,6 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells
+//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
 //! around it (`store`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
 //! them together. Arrows run downwards only:
 //!
@@ -17,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod demo;
 pub mod drain;
 pub mod eval;
