@@ -82,7 +82,7 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles: profile_store } = store::open(&config.store)?;
+        let store::Opened { documents: store, profiles: profile_store, .. } = store::open(&config.store)?;
         let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
