@@ -25,10 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
     ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
+    ("conductor", &["model", "snapshot", "delivery", "store", "clock", "config", "telemetry"]),
     (
         "admin",
         &[
             "model",
+            "delivery",
+            "conductor",
             "predict",
             "train",
             "eval",
@@ -49,6 +52,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "model",
+            "delivery",
+            "conductor",
             "eval",
             "snapshot",
             "profiles",
