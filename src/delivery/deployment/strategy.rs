@@ -107,7 +107,7 @@ fn canary(faults: &mut Faults, config: &Fields<'_>, routes: &[Route], stage: &mu
             }
             Step::Analysis(_) if weight <= 0.0 => faults.add(at, "nothing can be judged before a set_weight above 0"),
             Step::Analysis(_)
-            | Step::Set(Setting::Switch)
+            | Step::Set(Setting::Switch | Setting::Back)
             | Step::Smoke
             | Step::Wait(_)
             | Step::Hold
