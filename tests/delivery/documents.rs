@@ -69,7 +69,7 @@ fn what_is_wrong_is_told_with_its_place() {
     refused("/stages/1/dependencies", json!(["switch_backen"]), "/stages/1/dependencies/0", "did you mean \"switch_backend\"?");
     refused("/stages/0/dependencies", json!(["frontend_canary"]), &format!("{first}/dependencies"), "in a circle: switch_backend → frontend_canary → enable_feature → switch_backend");
     refused("/stages/1/name", json!("switch_backend"), "/stages/1/name", "two stages");
-    refused("/stages/0/config/route", json!("wbe"), "/stages/0/config/route", "did you mean \"web\"?");
+    refused("/stages/0/config/route", json!("webb"), "/stages/0/config/route", "did you mean \"web\"?");
     refused("/stages/0/config/route", json!("plain"), "/stages/0/config/route", "has no blue_green; routes with one are web, api");
     refused("/stages/2/config/route", json!("plain"), "/stages/2/config/route", "has no canary");
     refused("/stages/0/config/bake", json!("2 weeks"), "/stages/0/config/bake", "a duration like");

@@ -167,13 +167,13 @@ impl Query {
             Answered::Failed(why) => return Measured::Unknown(format!("an answer of Prometheus: {why}")),
         };
         let (min, max) = (self.min.unwrap_or(f64::MIN), self.max.unwrap_or(f64::MAX));
-        let mut told = format!("{} is {number}", self.expr);
-        if let Some(min) = self.min {
-            told.push_str(&format!(", at least {min} is asked"));
-        }
-        if let Some(max) = self.max {
-            told.push_str(&format!(", at most {max} is"));
-        }
+        let bounds = match (self.min, self.max) {
+            (Some(min), Some(max)) => format!("from {min} to {max}"),
+            (Some(min), None) => format!("at least {min}"),
+            (None, Some(max)) => format!("at most {max}"),
+            (None, None) => "anything".to_owned(),
+        };
+        let told = format!("{} is {number}, it has to be {bounds}", self.expr);
         if (min..=max).contains(&number) { Measured::Kept(told) } else { Measured::Broken(told) }
     }
 }

@@ -23,6 +23,9 @@ impl Run<'_> {
                 continue;
             }
             let state = &mut self.status.stages[*position];
+            if state.state != StageState::Failed && state.state != StageState::RollingBack {
+                state.reason = None;
+            }
             state.state = StageState::RollingBack;
             state.doing = "undo".to_owned();
             (state.judge, state.since) = (None, None);
