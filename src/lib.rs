@@ -1,8 +1,8 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `profiles`, `tracking`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
-//! them together. Arrows run downwards only:
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`) do the
+//! input and output, and `app` wires them together. Arrows run downwards only:
 //!
 //! ```text
 //! model ← predict ← eval ← snapshot ← store ← {gateway, conductor, admin} ← app ← cli
@@ -25,6 +25,7 @@ pub mod eval;
 pub mod gateway;
 pub mod import;
 pub mod model;
+pub mod outbound;
 pub mod predict;
 pub mod profiles;
 pub mod recent;

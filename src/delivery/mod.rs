@@ -1,5 +1,7 @@
-//! Progressive delivery, as far as it is thought: what a deployment is, what its next step is, and what a judge says. Pure.
+//! Progressive delivery without its shells: what a deployment is, what its next step is, and what is decided from what was
+//! counted.
 
+pub mod breaker;
 pub mod deployment;
 pub mod judge;
 pub mod plan;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Effect, Fault};
+use crate::model::{self, Effect, Fault};
 
 /// No duration is longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -135,19 +135,8 @@ pub(super) const DURATION: &str = "a duration like \"30s\", \"10m\" or \"2h\", l
 
 /// A duration: `"250ms"`, `"30s"`, `"10m"`, `"2h"`, `"1d"`.
 pub(super) fn duration_of(value: &Value) -> Option<Duration> {
-    let text = value.as_str()?.trim();
-    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-    let (number, unit) = text.split_at(end);
-    let factor = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    };
-    let duration = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()?;
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    let duration = model::duration(value.as_str()?)?;
+    (duration <= LONGEST).then_some(duration)
 }
 
 /// `, did you mean "…"?` when something is near enough.
