@@ -21,7 +21,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
+    admin::{
+        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+    },
     clock,
     config::{self, Config},
     demo,
@@ -91,6 +93,7 @@ impl App {
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
+        KillMetrics::register(&registry, cell.clone()).context("failed to register the metrics")?;
         let profiles = config
             .profiles
             .enabled
@@ -100,6 +103,7 @@ impl App {
             Arc::new(control.block_on(async { Tracked::start(profile_store, cell.clone(), moves.clone()) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
+        let services = config.services().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
@@ -127,6 +131,7 @@ impl App {
             profile_store,
             registry,
             named,
+            services,
             drain,
             live,
             explain: Some(explain(&parts)),
@@ -235,6 +240,7 @@ async fn follow_store(
     let (cell, publisher) = SnapshotCell::new();
     let options = SyncOptions {
         environment: config.context.environment.clone(),
+        region: config.context.region.clone(),
         backup: config.store.backup.clone(),
         ..SyncOptions::default()
     };

@@ -12,6 +12,7 @@ mod flags;
 mod form;
 mod gateways;
 mod health;
+mod kill_switches;
 mod live;
 mod models;
 mod ofrep;
@@ -51,6 +52,7 @@ pub use access::Access;
 pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
+pub use kill_switches::KillMetrics;
 pub use live::{Limits as LiveLimits, Live};
 pub use models::Training;
 pub use population::Recomputes;
@@ -82,6 +84,8 @@ pub struct Admin {
     pub registry: Registry,
     /// The flags that routes name.
     pub named: Arc<[String]>,
+    /// The routes and upstreams of the gateway.
+    pub services: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
     /// What changes, told as it happens.
@@ -121,6 +125,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(access::router())
         .merge(flags::router())
         .merge(segments::router())
+        .merge(kill_switches::router())
         .merge(transfer::router())
         .merge(trail::router())
         .merge(profiles::router())

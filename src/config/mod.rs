@@ -100,4 +100,10 @@ impl Config {
             features.chain(canary).chain(blue_green).chain(&route.flags).chain(headers).map(|flag| &**flag)
         })
     }
+
+    /// The names of all routes, then of all upstreams.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.iter().map(|route| route.name.as_str());
+        routes.chain(self.upstreams.iter().map(|upstream| upstream.name.as_str()))
+    }
 }

@@ -63,6 +63,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         profile_store: Arc::new(MemoryProfiles::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
+        services: Arc::new([]),
         drain: drain.clone(),
         live: live.clone(),
         explain: None,

@@ -3,6 +3,7 @@
 mod change;
 mod flag;
 mod formed;
+mod kill_switch;
 mod model;
 mod segment;
 mod verbs;
@@ -168,7 +169,7 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
         DocumentKind::Flag => read::<FlagDocument>(text, complete),
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
         DocumentKind::MlModel => read::<ModelDocument>(text, complete),
-        DocumentKind::KillSwitch => Some(KillSwitchDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::KillSwitch => read::<KillSwitchDocument>(text, complete),
         DocumentKind::Deployment => Some(DeploymentDocument::parse(text).ok()?.fields().clone()),
     }
 }
