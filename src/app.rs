@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use prometheus::Registry;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     runtime::{self, Runtime},
@@ -22,13 +23,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{
-        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+        self, Access, Admin, Deployments, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
     },
     clock,
+    conductor::{self, AskPrometheus, Conductor, DeploymentMetrics, Rollbacks},
     config::{self, Config},
+    delivery::deployment::Answered,
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Parts, upstream::Upstreams},
+    outbound,
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -58,6 +62,8 @@ pub struct App {
     control: Runtime,
     signals: Signals,
     following: Following,
+    /// Runs deployments.
+    conducting: JoinHandle<()>,
     access_log: access_log::Writer,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
@@ -88,8 +94,9 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles: profile_store, .. } = store::open(&config.store)?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
+        let store::Opened { documents: store, profiles: profile_store, counters } = store::open(&config.store)?;
+        let run: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address, &run))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
@@ -121,6 +128,18 @@ impl App {
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
+        let stop = CancellationToken::new();
+        let conducting = conductor::Parts {
+            store: store.clone(),
+            counters,
+            cell: cell.clone(),
+            sync: sync.clone(),
+            holder: run,
+            world: conductor::Routes::of(&parts.config),
+            prometheus: Some(ask_prometheus(&parts.config)?),
+            rollbacks: Rollbacks::register(&registry).context("failed to register the metrics")?,
+        };
+        let (conducting, deployments) = conduct(&control, conducting, &registry, &stop)?;
         let admin = Admin {
             access,
             store,
@@ -140,6 +159,7 @@ impl App {
             moves,
             recomputes: Recomputes::default(),
             training: Training::default(),
+            deployments,
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
@@ -147,7 +167,7 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
+        Ok(Self { parts, control, signals, following, conducting, access_log: writer, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -166,10 +186,13 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, access_log, stop } = self;
+        let Self { parts, control, signals, following, conducting, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
+        if control.block_on(async { timeout(GOODBYE, conducting).await }).is_err() {
+            log::debug!("conductor: no time to give the lease back");
+        }
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }
@@ -226,6 +249,7 @@ async fn follow_store(
     store: &Arc<dyn Store>,
     seed: Seed,
     admin: SocketAddr,
+    run: &Arc<str>,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if !seed.texts.is_empty() {
         let backup = config.store.backup.as_deref().filter(|path| path.exists());
@@ -248,7 +272,7 @@ async fn follow_store(
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
     let gateway = store::Gateway {
-        id: uuid::Uuid::now_v7().to_string().into(),
+        id: Arc::clone(run),
         name: config.server.name.clone(),
         applied: None,
         at: clock::now(),
@@ -279,6 +303,35 @@ fn stand_back() {
     if let Err(error) = rustix::process::nice(NICE) {
         log::debug!("the control plane runs as the gateway does: {error}");
     }
+}
+
+/// Runs deployments until `stop`, and tells the admin API of it.
+fn conduct(
+    control: &Runtime,
+    parts: conductor::Parts,
+    registry: &Registry,
+    stop: &CancellationToken,
+) -> Result<(JoinHandle<()>, Deployments)> {
+    DeploymentMetrics::register(registry, parts.cell.clone()).context("failed to register the metrics")?;
+    let (world, rollbacks) = (parts.world.clone(), parts.rollbacks.clone());
+    let (conductor, nudge) = Conductor::new(parts);
+    let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
+    Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
+}
+
+/// Asks a Prometheus of the hosts that the configuration allows.
+fn ask_prometheus(config: &Config) -> Result<AskPrometheus> {
+    let client = outbound::Client::new(config.outbound.clone()).context("failed to prepare calls to other hosts")?;
+    Ok(Arc::new(move |query| {
+        let client = client.clone();
+        Box::pin(async move {
+            match outbound::prometheus::query(&client, &query.url, &query.expr).await {
+                Ok(Some(number)) => Answered::Number(number),
+                Ok(None) => Answered::Empty,
+                Err(error) => Answered::Failed(error.to_string()),
+            }
+        })
+    }))
 }
 
 /// Looks profiles up in their store, and forgets those that change there.
