@@ -26,13 +26,11 @@ use crate::{
         self, Access, Admin, Deployments, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
     },
     clock,
-    conductor::{self, AskPrometheus, Conductor, DeploymentMetrics, Rollbacks},
+    conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
     config::{self, Config},
-    delivery::deployment::Answered,
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Parts, upstream::Upstreams},
-    outbound,
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -136,7 +134,7 @@ impl App {
             sync: sync.clone(),
             holder: run,
             world: conductor::Routes::of(&parts.config),
-            prometheus: Some(ask_prometheus(&parts.config)?),
+            prometheus: Some(conductor::ask_prometheus(parts.config.outbound.clone()).context("failed to prepare calls to other hosts")?),
             rollbacks: Rollbacks::register(&registry).context("failed to register the metrics")?,
         };
         let (conducting, deployments) = conduct(&control, conducting, &registry, &stop)?;
@@ -317,21 +315,6 @@ fn conduct(
     let (conductor, nudge) = Conductor::new(parts);
     let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
     Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
-}
-
-/// Asks a Prometheus of the hosts that the configuration allows.
-fn ask_prometheus(config: &Config) -> Result<AskPrometheus> {
-    let client = outbound::Client::new(config.outbound.clone()).context("failed to prepare calls to other hosts")?;
-    Ok(Arc::new(move |query| {
-        let client = client.clone();
-        Box::pin(async move {
-            match outbound::prometheus::query(&client, &query.url, &query.expr).await {
-                Ok(Some(number)) => Answered::Number(number),
-                Ok(None) => Answered::Empty,
-                Err(error) => Answered::Failed(error.to_string()),
-            }
-        })
-    }))
 }
 
 /// Looks profiles up in their store, and forgets those that change there.

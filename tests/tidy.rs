@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
     ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
-    ("conductor", &["model", "snapshot", "delivery", "store", "clock", "config", "telemetry"]),
+    ("conductor", &["model", "snapshot", "delivery", "outbound", "store", "clock", "config", "telemetry"]),
     (
         "admin",
         &[
@@ -55,7 +55,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "model",
             "delivery",
             "conductor",
-            "outbound",
             "eval",
             "snapshot",
             "profiles",

@@ -17,6 +17,7 @@
 mod conduct;
 mod metrics;
 mod observe;
+mod prometheus;
 mod smoke;
 
 use std::{
@@ -46,6 +47,7 @@ use crate::{
 
 pub use metrics::{DeploymentMetrics, Rollbacks};
 use observe::Memory;
+pub use prometheus::ask_prometheus;
 use smoke::Target;
 
 /// How long a lease holds that is not renewed.
