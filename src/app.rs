@@ -1,5 +1,7 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
+mod conduct;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -10,7 +12,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use prometheus::Registry;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     runtime::{self, Runtime},
@@ -23,21 +24,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{
-        self, Access, Admin, Deployments, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
     },
     clock,
-    conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
     config::{self, Config},
     demo,
     drain::{Drain, NOTICE},
-    gateway::{self, Explainer, Parts, upstream::Upstreams},
+    gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
     },
-    telemetry::{AccessLog, Metrics, access_log},
+    telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
 };
 
@@ -46,6 +46,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the last counts to reach the store.
+const LAST_COUNTS: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the goodbye to reach the store.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -62,6 +65,8 @@ pub struct App {
     following: Following,
     /// Runs deployments.
     conducting: JoinHandle<()>,
+    /// Brings what is counted to the store.
+    counting: JoinHandle<()>,
     access_log: access_log::Writer,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
@@ -114,10 +119,19 @@ impl App {
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let recent = Recent::new(&config.recent);
+        let arms = Arms::new();
+        let stop = CancellationToken::new();
+        let dropped = metrics.counts_dropped().clone();
+        let counting =
+            store::flush_counts(counters.clone(), arms.clone(), run.clone(), dropped, stop.clone().cancelled_owned());
+        let counting = control.spawn(counting);
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
+            mirrors,
             config,
             cell: cell.clone(),
             metrics,
+            arms,
             access_log,
             drain: drain.clone(),
             profiles: profiles.clone(),
@@ -126,18 +140,8 @@ impl App {
         };
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
-        let stop = CancellationToken::new();
-        let conducting = conductor::Parts {
-            store: store.clone(),
-            counters,
-            cell: cell.clone(),
-            sync: sync.clone(),
-            holder: run,
-            world: conductor::Routes::of(&parts.config),
-            prometheus: Some(conductor::ask_prometheus(parts.config.outbound.clone()).context("failed to prepare calls to other hosts")?),
-            rollbacks: Rollbacks::register(&registry).context("failed to register the metrics")?,
-        };
-        let (conducting, deployments) = conduct(&control, conducting, &registry, &stop)?;
+        let conducting = (store.clone(), counters.clone(), sync.clone());
+        let (conducting, deployments) = conduct::conduct(&control, &parts, conducting, run, &stop)?;
         let admin = Admin {
             access,
             store,
@@ -146,6 +150,7 @@ impl App {
             profiles,
             recent,
             profile_store,
+            counters,
             registry,
             named,
             services,
@@ -165,7 +170,7 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, conducting, access_log: writer, stop })
+        Ok(Self { parts, control, signals, following, conducting, counting, access_log: writer, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -184,12 +189,15 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, conducting, access_log, stop } = self;
+        let Self { parts, control, signals, following, conducting, counting, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
         if control.block_on(async { timeout(GOODBYE, conducting).await }).is_err() {
             log::debug!("conductor: no time to give the lease back");
+        }
+        if control.block_on(async { timeout(LAST_COUNTS, counting).await }).is_err() {
+            log::warn!("counts: no time for the last ones");
         }
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
@@ -301,20 +309,6 @@ fn stand_back() {
     if let Err(error) = rustix::process::nice(NICE) {
         log::debug!("the control plane runs as the gateway does: {error}");
     }
-}
-
-/// Runs deployments until `stop`, and tells the admin API of it.
-fn conduct(
-    control: &Runtime,
-    parts: conductor::Parts,
-    registry: &Registry,
-    stop: &CancellationToken,
-) -> Result<(JoinHandle<()>, Deployments)> {
-    DeploymentMetrics::register(registry, parts.cell.clone()).context("failed to register the metrics")?;
-    let (world, rollbacks) = (parts.world.clone(), parts.rollbacks.clone());
-    let (conductor, nudge) = Conductor::new(parts);
-    let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
-    Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
 }
 
 /// Looks profiles up in their store, and forgets those that change there.

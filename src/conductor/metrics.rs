@@ -47,8 +47,10 @@ impl DeploymentMetrics {
     /// They are registered already.
     pub fn register(registry: &Registry, cell: SnapshotCell) -> prometheus::Result<()> {
         let states = Opts::new("flaggate_deployment_stage", "1 for the state that a stage of a deployment is in.");
-        let durations =
-            Opts::new("flaggate_deployment_stage_duration_seconds", "How long a stage took, or takes so far until its last step.");
+        let durations = Opts::new(
+            "flaggate_deployment_stage_duration_seconds",
+            "How long a stage took, or takes so far until its last step.",
+        );
         registry.register(Box::new(Self {
             cell,
             states: IntGaugeVec::new(states, &["deployment", "stage", "state"])?,

@@ -129,7 +129,7 @@ impl Routes {
                 blue: upstream(sides.blue),
                 green: upstream(sides.green),
             }),
-            mirror: None,
+            mirror: route.mirror.as_ref().map(|mirror| (mirror.flag.clone(), upstream(mirror.upstream))),
         };
         let targets = config.upstreams.iter().map(|upstream| (upstream.name.as_str().into(), Target::of(upstream)));
         Self { routes: config.routes.iter().map(route).collect(), targets: Arc::new(targets.collect()) }

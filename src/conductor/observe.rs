@@ -95,7 +95,9 @@ impl Conductor {
         {
             let mut memory = self.memory.lock().expect("nothing panics while it holds this");
             let memory = memory.entry(id.to_owned()).or_default();
-            if let Some((_, found)) = memory.found.get(&place).filter(|(found_at, _)| at.duration_since(*found_at) < wanted.every) {
+            if let Some((_, found)) =
+                memory.found.get(&place).filter(|(found_at, _)| at.duration_since(*found_at) < wanted.every)
+            {
                 return Ok(Some(found.clone()));
             }
         }

@@ -53,7 +53,9 @@ impl Target {
         }
         for test in &smoke.tests {
             let expected = test.expected_status;
-            if let Some(why) = ask(client, address, &test.path, |status| status == expected, &expected.to_string()).await {
+            if let Some(why) =
+                ask(client, address, &test.path, |status| status == expected, &expected.to_string()).await
+            {
                 return Some(why);
             }
         }

@@ -26,7 +26,7 @@ use crate::{
 
 pub use self::redis::RedisStore;
 pub use crate::model::Action;
-pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters};
+pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters, flush_counts};
 pub use embedded::EmbeddedStore;
 pub use lease::Lease;
 pub use memory::MemoryStore;
@@ -295,6 +295,7 @@ pub fn open(config: &config::Store) -> Result<Opened, StoreError> {
         // Not connected to yet: a gateway starts without its Redis.
         StoreKind::Redis(config) => {
             let store = Arc::new(RedisStore::new((**config).clone()));
+            let counters = Arc::clone(&store) as Arc<dyn CounterStore>;
             Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters }
         }
     })

@@ -66,29 +66,89 @@ fn what_is_wrong_is_told_with_its_place() {
     refused("/id", json!("a/b"), "/id", "letters");
     refused("/max_duration_hours", json!(-1), "/max_duration_hours", "expected a number");
     refused("/stages/0/strategy", json!("bluegreen"), "/stages/0/strategy", "did you mean \"blue_green\"?");
-    refused("/stages/1/dependencies", json!(["switch_backen"]), "/stages/1/dependencies/0", "did you mean \"switch_backend\"?");
-    refused("/stages/0/dependencies", json!(["frontend_canary"]), &format!("{first}/dependencies"), "in a circle: switch_backend → frontend_canary → enable_feature → switch_backend");
+    refused(
+        "/stages/1/dependencies",
+        json!(["switch_backen"]),
+        "/stages/1/dependencies/0",
+        "did you mean \"switch_backend\"?",
+    );
+    refused(
+        "/stages/0/dependencies",
+        json!(["frontend_canary"]),
+        &format!("{first}/dependencies"),
+        "in a circle: switch_backend → frontend_canary → enable_feature → switch_backend",
+    );
     refused("/stages/1/name", json!("switch_backend"), "/stages/1/name", "two stages");
     refused("/stages/0/config/route", json!("webb"), "/stages/0/config/route", "did you mean \"web\"?");
-    refused("/stages/0/config/route", json!("plain"), "/stages/0/config/route", "has no blue_green; routes with one are web, api");
+    refused(
+        "/stages/0/config/route",
+        json!("plain"),
+        "/stages/0/config/route",
+        "has no blue_green; routes with one are web, api",
+    );
     refused("/stages/2/config/route", json!("plain"), "/stages/2/config/route", "has no canary");
     refused("/stages/0/config/bake", json!("2 weeks"), "/stages/0/config/bake", "a duration like");
     refused("/stages/0/config/bake", json!(5), "/stages/0/config/bake", "a duration like");
     refused("/stages/0/config/to", json!("red"), "/stages/0/config/to", "blue");
     refused("/stages/0/config/smoke_tests/0/path", json!("healthz"), "/stages/0/config/smoke_tests/0/path", "a path");
-    refused("/stages/0/config/smoke_tests/0/expected_status", json!(1200), "/stages/0/config/smoke_tests/0/expected_status", "100 to 599");
+    refused(
+        "/stages/0/config/smoke_tests/0/expected_status",
+        json!(1200),
+        "/stages/0/config/smoke_tests/0/expected_status",
+        "100 to 599",
+    );
     refused("/stages/0/gates/0/type", json!("metric"), "/stages/0/gates/0/type", "there is no gate");
     refused("/stages/0/gates/0/thresholds", json!({}), "/stages/0/gates/0", "thresholds, a query");
-    refused("/stages/0/gates/0/thresholds", json!({ "latency_p96": 1 }), "/stages/0/gates/0/thresholds/latency_p96", "did you mean");
-    refused("/stages/0/gates/0/query", json!({ "prometheus": "x", "expr": "up" }), "/stages/0/gates/0/query", "a min, a max");
-    refused("/stages/1/gates/0/required_approvers", json!([]), "/stages/1/gates/0/required_approvers", "who have to approve");
+    refused(
+        "/stages/0/gates/0/thresholds",
+        json!({ "latency_p96": 1 }),
+        "/stages/0/gates/0/thresholds/latency_p96",
+        "did you mean",
+    );
+    refused(
+        "/stages/0/gates/0/query",
+        json!({ "prometheus": "x", "expr": "up" }),
+        "/stages/0/gates/0/query",
+        "a min, a max",
+    );
+    refused(
+        "/stages/1/gates/0/required_approvers",
+        json!([]),
+        "/stages/1/gates/0/required_approvers",
+        "who have to approve",
+    );
     refused("/stages/1/gates/0", json!({ "type": "scheduled" }), "/stages/1/gates/0", "schedule_time");
     refused("/stages/1/config/flag_key", Value::Null, "/stages/1/config/flag_key", "missing");
-    refused("/stages/1/config/rollout_stages/0/percentage", json!(500), "/stages/1/config/rollout_stages/0/percentage", "0 to 100");
-    refused("/stages/2/config/steps/0", json!({ "set_weight": 5, "pause": {} }), "/stages/2/config/steps/0", "exactly one");
-    refused("/stages/2/config/steps/1", json!({ "pause": 10 }), "/stages/2/config/steps/1/pause", "{} to wait for a person");
-    refused("/stages/2/config/steps/1", json!({ "paus": "1m" }), "/stages/2/config/steps/1/paus", "did you mean \"pause\"?");
-    refused("/stages/2/config/steps/0", json!({ "set_weight": 0 }), "/stages/2/config/steps/2", "before a set_weight above 0");
+    refused(
+        "/stages/1/config/rollout_stages/0/percentage",
+        json!(500),
+        "/stages/1/config/rollout_stages/0/percentage",
+        "0 to 100",
+    );
+    refused(
+        "/stages/2/config/steps/0",
+        json!({ "set_weight": 5, "pause": {} }),
+        "/stages/2/config/steps/0",
+        "exactly one",
+    );
+    refused(
+        "/stages/2/config/steps/1",
+        json!({ "pause": 10 }),
+        "/stages/2/config/steps/1/pause",
+        "{} to wait for a person",
+    );
+    refused(
+        "/stages/2/config/steps/1",
+        json!({ "paus": "1m" }),
+        "/stages/2/config/steps/1/paus",
+        "did you mean \"pause\"?",
+    );
+    refused(
+        "/stages/2/config/steps/0",
+        json!({ "set_weight": 0 }),
+        "/stages/2/config/steps/2",
+        "before a set_weight above 0",
+    );
     refused("/stages/2/config/analysis", Value::Null, "/stages/2/config/steps/2", "no `analysis`");
     refused("/stages/2/config/steps", json!([{ "pause": "1m" }]), "/stages/2/config/steps", "a set_weight");
     let progressive = json!({ "name": "p", "strategy": "progressive", "config": { "route": "web", "interval_seconds": 60, "shadow": "1m" } });
@@ -139,8 +199,14 @@ fn flags_that_cannot_be_set_are_told() {
     let keys: Vec<&str> = flags.keys().map(|key| &**key).collect();
     let faults = deployment.check_flags(|key| flags.get(key), keys.iter().copied());
     let told: Vec<(&str, bool)> = faults.iter().map(|fault| (&*fault.pointer, true)).collect();
-    assert_eq!(told, [("/stages/0/config/route", true), ("/stages/1/config/flag_key", true), ("/stages/2/config/route", true)]);
+    assert_eq!(
+        told,
+        [("/stages/0/config/route", true), ("/stages/1/config/flag_key", true), ("/stages/2/config/route", true)]
+    );
     assert!(faults[0].message.contains("no variant \"blue\""), "{faults:?}");
     assert!(faults[1].message.contains("environment \"live\""), "{faults:?}");
-    assert!(faults[2].message.contains("did you mean \"api-canary\"?") || faults[2].message.contains("did you mean"), "{faults:?}");
+    assert!(
+        faults[2].message.contains("did you mean \"api-canary\"?") || faults[2].message.contains("did you mean"),
+        "{faults:?}"
+    );
 }

@@ -130,7 +130,10 @@ fn check(events: &[Event], barrier: bool, parallel: bool) {
         // What is aborted stays so until somebody retries.
         let was_aborted = matches!(before.state, State::RollingBack | State::RolledBack);
         if was_aborted && !matches!(told, Some(Command::Retry)) {
-            assert!(matches!(status.state, State::RollingBack | State::RolledBack | State::Failed), "{event:?}: {status:?}");
+            assert!(
+                matches!(status.state, State::RollingBack | State::RolledBack | State::Failed),
+                "{event:?}: {status:?}"
+            );
         }
         // Nothing stands still without a reason.
         assert!(status.state.is_ended() || !status.waiting_on.is_empty(), "{event:?}: {status:?}");
@@ -163,10 +166,11 @@ fn check(events: &[Event], barrier: bool, parallel: bool) {
                     _ => "feature",
                 };
                 if stage.state == StageState::RolledBack {
-                    let fields: serde_json::Map<String, Value> = ["enabled", "rollout_enabled", "rollout_percentage", "default_value"]
-                        .iter()
-                        .map(|name| ((*name).to_owned(), original[flag].complete()[*name].clone()))
-                        .collect();
+                    let fields: serde_json::Map<String, Value> =
+                        ["enabled", "rollout_enabled", "rollout_percentage", "default_value"]
+                            .iter()
+                            .map(|name| ((*name).to_owned(), original[flag].complete()[*name].clone()))
+                            .collect();
                     assert!(is_at(&world.flags[flag], &fields), "{flag}: {:?}", world.flags[flag]);
                 }
             }

@@ -79,7 +79,8 @@ impl Script {
 fn summary(status: &Status) -> String {
     let stages = status.stages.iter().map(|stage| {
         let why = stage.reason.as_ref().map_or(String::new(), |why| format!(" because {why}"));
-        let doing = if stage.doing.is_empty() { String::new() } else { format!(" at {} ({})", stage.step, stage.doing) };
+        let doing =
+            if stage.doing.is_empty() { String::new() } else { format!(" at {} ({})", stage.step, stage.doing) };
         format!("{} {}{doing}{why}", stage.name, stage.state.as_str())
     });
     let why = status.reason.as_ref().map_or(String::new(), |why| format!(" because {why}"));
@@ -156,7 +157,9 @@ fn happen(world: &mut World, event: &str) -> Result<(), String> {
         "promote_full" => Command::PromoteFull,
         "abort" => Command::Abort { reason: reason(2) },
         "retry" => Command::Retry,
-        "approve" => Command::Approve { stage: words.get(2).map(|stage| (*stage).to_owned()), approver: words[1].to_owned() },
+        "approve" => {
+            Command::Approve { stage: words.get(2).map(|stage| (*stage).to_owned()), approver: words[1].to_owned() }
+        }
         other => panic!("{other}: no such event"),
     };
     let by = match words[0] {
@@ -180,7 +183,13 @@ fn scripts_go_as_they_are_written() {
             let differs = played.lines().zip(written.lines()).position(|(played, written)| played != written);
             let at = differs.unwrap_or(0);
             let line = |text: &str| text.lines().nth(at).unwrap_or("").to_owned();
-            wrong.push(format!("{}:{}\n  written {}\n  played  {}", path.display(), at + 1, line(&written), line(&played)));
+            wrong.push(format!(
+                "{}:{}\n  written {}\n  played  {}",
+                path.display(),
+                at + 1,
+                line(&written),
+                line(&played)
+            ));
         }
     }
     assert!(scripts >= 14, "{scripts} scripts");

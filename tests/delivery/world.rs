@@ -113,9 +113,11 @@ impl World {
 
     /// What is seen now, of whatever step a stage is at.
     pub(crate) fn observation(&self) -> Observation {
-        let seen = self.status.stages.iter().map(|stage| {
-            (stage.name.clone(), Seen { step_id: self.status.step_id(stage), ..self.seen.clone() })
-        });
+        let seen = self
+            .status
+            .stages
+            .iter()
+            .map(|stage| (stage.name.clone(), Seen { step_id: self.status.step_id(stage), ..self.seen.clone() }));
         Observation {
             now: self.now,
             flags: self.flags.clone(),
@@ -129,7 +131,11 @@ impl World {
     pub(crate) fn step(&mut self) -> bool {
         let observation = self.observation();
         let step = plan::step(&self.deployment, &self.status, &observation);
-        assert_eq!(step, plan::step(&self.deployment, &self.status, &observation), "the same question, the same answer");
+        assert_eq!(
+            step,
+            plan::step(&self.deployment, &self.status, &observation),
+            "the same question, the same answer"
+        );
         // Another conductor reads it from the store.
         let stored = Status::read(Some(&step.status.to_value())).unwrap();
         assert_eq!(stored, step.status, "the status is stored whole");

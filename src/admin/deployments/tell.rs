@@ -60,7 +60,8 @@ impl Admin {
                 Ok(written) => {
                     self.told(&id, &command);
                     let tag = AppendHeaders([Tag::new(written.revision, &next.to_text()).header()]);
-                    let (code, answer) = self.acknowledged(Some(&written.world), wait, told(&id, &status, "success")).await;
+                    let (code, answer) =
+                        self.acknowledged(Some(&written.world), wait, told(&id, &status, "success")).await;
                     return Ok((code, tag, answer).into_response());
                 }
                 // Another writer was faster, perhaps the conductor: what it wrote is looked at instead.

@@ -42,7 +42,8 @@ pub(super) fn read(document: &DeploymentDocument, routes: &[Route]) -> Result<De
     own.texts(&mut faults, "tags");
     let id = own.needed_text(&mut faults, "id").unwrap_or_default();
     if !id.is_empty() && !crate::model::is_writable_key(id) {
-        faults.add("/id", "expected letters, digits, dots, dashes and underscores, at most 128, a letter or digit first");
+        faults
+            .add("/id", "expected letters, digits, dots, dashes and underscores, at most 128, a letter or digit first");
     } else if id.is_empty() && own.get("id").is_some() {
         faults.add("/id", "the id is empty");
     }

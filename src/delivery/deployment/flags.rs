@@ -38,11 +38,14 @@ fn unfit(stage: &Stage, flag: &FlagDocument) -> Option<String> {
     let overrides = fields.get("environments").and_then(Value::as_object).into_iter().flatten();
     for (environment, partial) in overrides {
         if let Some(field) = GOVERNED.iter().find(|field| partial.get(**field).is_some()) {
-            return Some(format!("the flag {key:?} sets {field} in the environment {environment:?}, where the stage would change nothing"));
+            return Some(format!(
+                "the flag {key:?} sets {field} in the environment {environment:?}, where the stage would change nothing"
+            ));
         }
     }
     if stage.strategy == "blue_green" {
-        let missing = ["blue", "green"].into_iter().find(|side| fields.get("variants").and_then(|all| all.get(*side)).is_none());
+        let missing =
+            ["blue", "green"].into_iter().find(|side| fields.get("variants").and_then(|all| all.get(*side)).is_none());
         return missing.map(|side| format!("the flag {key:?} has no variant {side:?}"));
     }
     let sets = stage.steps.iter().any(|step| matches!(step, Step::Set(_)));

@@ -175,9 +175,9 @@ impl Window {
         let mut time = |name: &str, default: Time| match window.text(faults, name) {
             None => Some(default),
             Some(text) => {
-                let time = text.split_once(':').and_then(|(hour, minute)| {
-                    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
-                });
+                let time = text
+                    .split_once(':')
+                    .and_then(|(hour, minute)| Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok());
                 if time.is_none() {
                     faults.add(window.place(name), "expected a time of day like \"09:30\"");
                 }

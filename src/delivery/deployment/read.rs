@@ -65,7 +65,13 @@ impl<'d> Fields<'d> {
         }
     }
 
-    fn typed<T>(&self, faults: &mut Faults, name: &str, wanted: &str, read: impl Fn(&'d Value) -> Option<T>) -> Option<T> {
+    fn typed<T>(
+        &self,
+        faults: &mut Faults,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(&'d Value) -> Option<T>,
+    ) -> Option<T> {
         let value = self.get(name)?;
         let found = read(value);
         if found.is_none() {
@@ -131,7 +137,8 @@ impl<'d> Fields<'d> {
 }
 
 /// What a duration looks like.
-pub(super) const DURATION: &str = "a duration like \"30s\", \"10m\" or \"2h\", longer than nothing and at most 366 days";
+pub(super) const DURATION: &str =
+    "a duration like \"30s\", \"10m\" or \"2h\", longer than nothing and at most 366 days";
 
 /// A duration: `"250ms"`, `"30s"`, `"10m"`, `"2h"`, `"1d"`.
 pub(super) fn duration_of(value: &Value) -> Option<Duration> {

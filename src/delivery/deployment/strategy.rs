@@ -180,7 +180,8 @@ fn feature_flag(faults: &mut Faults, config: &Fields<'_>, stage: &mut Stage) {
         stage.steps.push(Step::Set(Setting::Share(share)));
         let time = part.duration(faults, "duration");
         // Nobody is left to compare with once all have it.
-        let step = |time| if is_judged && share > 0.0 && share < 100.0 { Step::Analysis(time) } else { Step::Wait(time) };
+        let step =
+            |time| if is_judged && share > 0.0 && share < 100.0 { Step::Analysis(time) } else { Step::Wait(time) };
         stage.steps.extend(time.map(step));
     }
 }
@@ -249,9 +250,8 @@ fn progressive(faults: &mut Faults, config: &Fields<'_>, routes: &[Route], stage
     if stage.analysis.is_none() && stage.thresholds.is_none() && config.get("analysis").is_none() {
         faults.add(config.place("thresholds"), "thresholds, or an analysis, are missing: what each step has to keep");
     }
-    let share = |faults: &mut Faults, name: &str, default: f64| {
-        config.number(faults, name, (0.1, 100.0)).unwrap_or(default)
-    };
+    let share =
+        |faults: &mut Faults, name: &str, default: f64| config.number(faults, name, (0.1, 100.0)).unwrap_or(default);
     let first = share(faults, "initial_weight", 5.0);
     let increment = share(faults, "increment", 10.0);
     let last = share(faults, "max_weight", 100.0);
@@ -295,7 +295,11 @@ fn route<'r>(
         return Some(route);
     }
     let others: Vec<&str> = routes.iter().filter(|route| has(route)).map(|route| &*route.name).collect();
-    let others = if others.is_empty() { "no route has one".to_owned() } else { format!("routes with one are {}", others.join(", ")) };
+    let others = if others.is_empty() {
+        "no route has one".to_owned()
+    } else {
+        format!("routes with one are {}", others.join(", "))
+    };
     faults.add(config.place("route"), format!("the route {wanted:?} has no {strategy}; {others}"));
     None
 }

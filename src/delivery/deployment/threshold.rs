@@ -7,7 +7,8 @@ use crate::model::{ArmCounts, Latency};
 use super::read::{Faults, Fields};
 
 /// The share of requests that have to be answered within a latency threshold, by its name.
-const LATENCIES: [(&str, f64); 4] = [("latency_p50", 0.5), ("latency_p90", 0.9), ("latency_p95", 0.95), ("latency_p99", 0.99)];
+const LATENCIES: [(&str, f64); 4] =
+    [("latency_p50", 0.5), ("latency_p90", 0.9), ("latency_p95", 0.95), ("latency_p99", 0.99)];
 
 /// Requests that figures need unless the document says otherwise.
 const MIN_REQUESTS: u64 = 20;
@@ -83,7 +84,8 @@ impl Thresholds {
 
     /// The object itself.
     pub(super) fn read(faults: &mut Faults, own: &Fields<'_>) -> Self {
-        let names: Vec<&str> = LATENCIES.iter().map(|(name, _)| *name).chain(["error_rate", "min_requests", "window"]).collect();
+        let names: Vec<&str> =
+            LATENCIES.iter().map(|(name, _)| *name).chain(["error_rate", "min_requests", "window"]).collect();
         own.only(faults, &names);
         let mut read = Self { error_rate: own.number(faults, "error_rate", (0.0, 100.0)), ..Self::empty() };
         for (name, share) in LATENCIES {
@@ -152,7 +154,10 @@ impl Query {
             faults.add(query.at.clone(), "a query has a min, a max, or both");
         }
         if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            faults.add(query.place("prometheus"), "expected the address of a Prometheus, like \"http://prometheus:9090\"");
+            faults.add(
+                query.place("prometheus"),
+                "expected the address of a Prometheus, like \"http://prometheus:9090\"",
+            );
         }
         Some(Self { url: url?.into(), expr: expr?.into(), min, max })
     }
@@ -162,7 +167,9 @@ impl Query {
     pub fn measure(&self, answered: &Answered) -> Measured {
         let number = match answered {
             Answered::Number(number) if number.is_finite() => *number,
-            Answered::Number(number) => return Measured::Unknown(format!("a number from Prometheus, which says {number}")),
+            Answered::Number(number) => {
+                return Measured::Unknown(format!("a number from Prometheus, which says {number}"));
+            }
             Answered::Empty => return Measured::Unknown("an answer of Prometheus, which has no data".to_owned()),
             Answered::Failed(why) => return Measured::Unknown(format!("an answer of Prometheus: {why}")),
         };
@@ -216,7 +223,10 @@ mod tests {
         assert!(matches!(bounds.measure(&counts(100, 0, 600_000), true), Measured::Broken(_)));
         assert!(matches!(bounds.measure(&counts(99, 99, 600_000), true), Measured::Unknown(_)));
         assert!(matches!(bounds.measure(&counts(100, 0, 400_000), false), Measured::Unknown(_)));
-        assert!(matches!(bounds.measure(&ArmCounts { requests: 100, ..ArmCounts::default() }, true), Measured::Unknown(_)));
+        assert!(matches!(
+            bounds.measure(&ArmCounts { requests: 100, ..ArmCounts::default() }, true),
+            Measured::Unknown(_)
+        ));
     }
 
     #[test]

@@ -88,7 +88,9 @@ fn start(deployment: &Deployment, status: &mut Status) -> Result<(), Refused> {
             Ok(())
         }
         State::Failed | State::RolledBack => refused("it ended; `retry` begins it anew"),
-        State::Completed | State::Superseded => refused("it is completed; a new version of the document can be started"),
+        State::Completed | State::Superseded => {
+            refused("it is completed; a new version of the document can be started")
+        }
         State::InProgress | State::Validating | State::Paused | State::RollingBack => refused("it is started already"),
     }
 }
@@ -195,9 +197,8 @@ fn target(stage: &Stage, state: &StageStatus, fully: bool) -> Result<usize, Stri
         None if matches!(here, Some(Step::Set(_))) => Err(format!("the flag of the stage {name:?} is being set")),
         None => {
             let rest = stage.steps.iter().skip(state.step + 1);
-            let skipped = rest.take_while(|step| {
-                !matches!(step, Step::Gate(gate) if matches!(gate.kind, GateKind::Manual(_)))
-            });
+            let skipped =
+                rest.take_while(|step| !matches!(step, Step::Gate(gate) if matches!(gate.kind, GateKind::Manual(_))));
             Ok(state.step + 1 + skipped.count())
         }
     }

@@ -16,7 +16,8 @@ impl Run<'_> {
         let outcome = match &gate.kind {
             GateKind::Manual(approvers) => {
                 let given = &self.status.stages[position].approvals;
-                let missing = approvers.iter().filter(|name| given.iter().all(|approval| *approval.approver != ***name));
+                let missing =
+                    approvers.iter().filter(|name| given.iter().all(|approval| *approval.approver != ***name));
                 let missing: Vec<&str> = missing.map(|name| &**name).collect();
                 if missing.is_empty() {
                     return Outcome::Next;
@@ -35,9 +36,11 @@ impl Run<'_> {
             },
         };
         match (outcome, gate.timeout) {
-            (Outcome::Wait(what), Some(most)) if since(begun, now) >= most => {
-                Outcome::Fail(format!("its {} gate did not open within {}: it waited on {what}", gate.kind.as_str(), told(most)))
-            }
+            (Outcome::Wait(what), Some(most)) if since(begun, now) >= most => Outcome::Fail(format!(
+                "its {} gate did not open within {}: it waited on {what}",
+                gate.kind.as_str(),
+                told(most)
+            )),
             (outcome, _) => outcome,
         }
     }
@@ -70,7 +73,9 @@ impl Run<'_> {
     pub(super) fn compare(&self, position: usize, time: Duration, begun: Timestamp) -> Outcome {
         let passed = since(begun, self.seen.now);
         let what = match self.kept(position) {
-            Some(Measured::Broken(what)) => return Outcome::Fail(format!("the copies do not keep its thresholds: {what}")),
+            Some(Measured::Broken(what)) => {
+                return Outcome::Fail(format!("the copies do not keep its thresholds: {what}"));
+            }
             Some(Measured::Kept(_)) if passed >= time => return Outcome::Next,
             Some(Measured::Kept(what) | Measured::Unknown(what)) => what,
             None => "counts of the copies".to_owned(),

@@ -60,8 +60,12 @@ impl Run<'_> {
             return Outcome::Wait(format!("its analysis, {words}"));
         }
         match (what, analysis.map(|analysis| analysis.on_inconclusive)) {
-            (Some(Some(what)), Some(OnInconclusive::Pause)) => Outcome::Pause(format!("its analysis is inconclusive: {what}")),
-            (Some(Some(what)), Some(OnInconclusive::Rollback)) => Outcome::Fail(format!("its analysis is inconclusive: {what}")),
+            (Some(Some(what)), Some(OnInconclusive::Pause)) => {
+                Outcome::Pause(format!("its analysis is inconclusive: {what}"))
+            }
+            (Some(Some(what)), Some(OnInconclusive::Rollback)) => {
+                Outcome::Fail(format!("its analysis is inconclusive: {what}"))
+            }
             (Some(Some(what)), None) => Outcome::Wait(format!("figures: {what}")),
             (Some(None) | None, _) => Outcome::Wait("the next look".to_owned()),
         }

@@ -64,16 +64,18 @@ impl Run<'_> {
         match &self.seen.behind {
             None => Some("a word from the gateways, which cannot be asked now".to_owned()),
             Some(behind) if behind.is_empty() => None,
-            Some(behind) => Some(format!("every live gateway to serve the flags as they were: {} to come", behind.join(", "))),
+            Some(behind) => {
+                Some(format!("every live gateway to serve the flags as they were: {} to come", behind.join(", ")))
+            }
         }
     }
 
     /// What is still not as it has to be in the end, also of flags that an earlier version changed.
     fn is_open(&self) -> Option<String> {
         let desired = setting::desired(self.deployment, &self.status, &self.seen.flags);
-        let open = desired.iter().find(|(key, fields)| {
-            self.seen.flags.get(*key).is_some_and(|flag| !setting::is_at(flag, fields))
-        });
+        let open = desired
+            .iter()
+            .find(|(key, fields)| self.seen.flags.get(*key).is_some_and(|flag| !setting::is_at(flag, fields)));
         match open {
             Some((key, _)) => Some(format!("the flag {key:?} to be as it was")),
             None if desired.is_empty() => None,

@@ -190,7 +190,11 @@ impl<'a> Run<'a> {
             Step::Compare(time) => self.compare(position, *time, begun),
             Step::Gate(gate) => {
                 // Behind the steps the new side serves, and is watched on.
-                let watched = if stage.setting(self.status.stages[position].step).is_some() { self.guard(position) } else { None };
+                let watched = if stage.setting(self.status.stages[position].step).is_some() {
+                    self.guard(position)
+                } else {
+                    None
+                };
                 watched.unwrap_or_else(|| self.gate(position, gate, begun))
             }
         }
@@ -218,7 +222,9 @@ impl<'a> Run<'a> {
         let found = key.and_then(|key| Some((self.seen.flags.get(key)?, desired.get(key)?)));
         match (found, setting) {
             (Some((flag, fields)), _) if setting::is_at(flag, fields) => Outcome::Next,
-            (_, Setting::Share(share)) => Outcome::Wait(format!("the flag {:?} to be at {share} %", key.map_or("", |key| key))),
+            (_, Setting::Share(share)) => {
+                Outcome::Wait(format!("the flag {:?} to be at {share} %", key.map_or("", |key| key)))
+            }
             (_, Setting::Back) => Outcome::Wait(format!("the flag {:?} to be as it was", key.map_or("", |key| key))),
             (_, Setting::Switch) => Outcome::Wait(format!("the flag {:?} to switch sides", key.map_or("", |key| key))),
         }
@@ -265,7 +271,8 @@ impl<'a> Run<'a> {
             let stage = &self.deployment.stages[position];
             let runs = self.status.stages.iter().find(|other| other.state.is_running());
             let missing = stage.dependencies.iter().map(|other| &self.status.stages[*other]);
-            let missing = missing.filter(|other| other.state != StageState::Completed).map(|other| other.name.clone()).next();
+            let missing =
+                missing.filter(|other| other.state != StageState::Completed).map(|other| other.name.clone()).next();
             if let Some(other) = missing {
                 self.waiting.push(format!("{}: the stage {other:?}", stage.name));
             } else if let (Some(other), false) = (runs, self.deployment.is_parallel) {
@@ -295,7 +302,8 @@ impl<'a> Run<'a> {
                 return Err(format!("the flag {key:?} to be at {first} % or less; it is at {now_has} % already"));
             }
             if stage.strategy == "blue_green" {
-                let serving = setting::serving(flag).ok_or_else(|| format!("the flag {key:?} to serve blue or green"))?;
+                let serving =
+                    setting::serving(flag).ok_or_else(|| format!("the flag {key:?} to serve blue or green"))?;
                 side = Some(side.unwrap_or_else(|| serving.other()));
             }
             if !known {

@@ -1,5 +1,7 @@
 //! What all gateways counted of arms, second by second, for the last minutes: one sum, whoever counted.
 
+mod encoding;
+mod flush;
 mod memory;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -10,7 +12,10 @@ use jiff::Timestamp;
 use super::StoreError;
 use crate::model::{Arm, ArmCounts};
 
+pub(super) use encoding::{decode, encode};
+pub use flush::flush_counts;
 pub use memory::MemoryCounters;
+pub(super) use memory::seconds;
 
 /// How long counts are kept at least.
 pub const COUNTS_KEPT: Duration = Duration::from_secs(15 * 60);
