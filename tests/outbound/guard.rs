@@ -142,7 +142,7 @@ async fn nothing_but_what_is_listed_is_connected_to() {
     let closed = Client::with_names(outbound(&format!("allow = {listed:?}")), Names::Fixed(names())).unwrap();
     assert!(REFUSED.len() >= 40);
     for url in REFUSED {
-        let url = url.replace('P', &port.to_string());
+        let url = url.replace(":P", &format!(":{port}"));
         let refused = get(&closed, &url).await.unwrap_err();
         let is_refusal = matches!(
             refused,

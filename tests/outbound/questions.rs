@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::{
     process::{PATIENCE, Process},
     server::client,
-    upstream::free,
+    upstream::{free, upstream},
 };
 
 /// A Prometheus in a process of its own; killed when dropped.
@@ -80,7 +80,8 @@ async fn one_finite_number_or_why_not() {
         "routes = [{ name = \"all\", upstream = \"u\" }]\nupstreams.u.endpoints = [{ address = \"127.0.0.1:9\" }]";
     let gateway = Process::start(&flags, more).await;
     let prometheus = Prometheus::start(gateway.admin);
-    let client = client(&[prometheus.address, gateway.web], "");
+    let other = upstream("no Prometheus").await;
+    let client = client(&[prometheus.address, other], "");
     prometheus.has_scraped(&client).await;
     let ask = async |expression: &str| match query(&client, &prometheus.url(), expression).await {
         Ok(found) => format!("{found:?}"),
@@ -105,8 +106,8 @@ async fn one_finite_number_or_why_not() {
     assert!(matches!(several, Err(QueryError::Several { count }) if count > 5), "{several:?}");
     let refused = query(&client, &prometheus.url(), "sum(").await;
     assert!(matches!(&refused, Err(QueryError::Refused { kind, .. }) if kind == "bad_data"), "{refused:?}");
-    let other = query(&client, &format!("http://{}", gateway.web), "up").await;
-    assert!(matches!(other, Err(QueryError::NotPrometheus { status: 400.. })), "{other:?}");
+    let other = query(&client, &format!("http://{other}/prefix"), "up").await;
+    assert!(matches!(other, Err(QueryError::NotPrometheus { status: 200 })), "{other:?}");
     let url = prometheus.url();
     drop(prometheus);
     let gone = query(&client, &url, "up").await;

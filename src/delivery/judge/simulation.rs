@@ -238,7 +238,6 @@ fn a_canary_that_is_no_worse_is_promoted() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "this prints the table")]
 fn table() {
     if std::env::var("FLAGGATE_MEASURE").as_deref() != Ok("full") {
         return;
