@@ -1,7 +1,7 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
-    runtime::Runtime,
+    runtime::{self, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::JoinHandle,
@@ -21,19 +21,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{self, Access, Admin, Explain, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
+    admin::{
+        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+    },
     clock,
     config::{self, Config},
     demo,
     drain::{Drain, NOTICE},
-    gateway::{self, Explainer, Parts, upstream::Upstreams},
+    gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
     },
-    telemetry::{AccessLog, Metrics, access_log},
+    telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
 };
 
@@ -43,8 +45,15 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
 
+/// How long the end waits for the last counts to reach the store.
+const LAST_COUNTS: Duration = Duration::from_secs(1);
+
 /// How long the end waits for the goodbye to reach the store.
 const GOODBYE: Duration = Duration::from_millis(200);
+
+/// How much nicer the threads of the control plane are than those of the gateway. Where the machine is busy, requests come
+/// first: the scheduler gives them three times as much time, and does not let a compile go on to the end of its slice.
+const NICE: i32 = 5;
 
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
@@ -52,6 +61,8 @@ pub struct App {
     control: Runtime,
     signals: Signals,
     following: Following,
+    /// Brings what is counted to the store.
+    counting: JoinHandle<()>,
     access_log: access_log::Writer,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
@@ -76,17 +87,19 @@ impl App {
             Some(seed) => seed,
             None => Seed::read(&config.store)?,
         };
-        let control = Runtime::new().context("failed to start the control runtime")?;
+        let control = control_runtime().context("failed to start the control runtime")?;
         let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles: profile_store } = store::open(&config.store)?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
+        let store::Opened { documents: store, profiles: profile_store, counters } = store::open(&config.store)?;
+        let run: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address, &run))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
+        KillMetrics::register(&registry, cell.clone()).context("failed to register the metrics")?;
         let profiles = config
             .profiles
             .enabled
@@ -96,15 +109,25 @@ impl App {
             Arc::new(control.block_on(async { Tracked::start(profile_store, cell.clone(), moves.clone()) }));
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let named = config.flags().map(str::to_owned).collect();
+        let services = config.services().map(str::to_owned).collect();
         let access = Access::new(&config.admin).context("failed to prepare the access to the admin API")?;
         let (access_log, writer) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let recent = Recent::new(&config.recent);
+        let arms = Arms::new();
+        let stop = CancellationToken::new();
+        let dropped = metrics.counts_dropped().clone();
+        let counting =
+            store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
+        let counting = control.spawn(counting);
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
+            mirrors,
             config,
             cell: cell.clone(),
             metrics,
+            arms,
             access_log,
             drain: drain.clone(),
             profiles: profiles.clone(),
@@ -121,8 +144,10 @@ impl App {
             profiles,
             recent,
             profile_store,
+            counters,
             registry,
             named,
+            services,
             drain,
             live,
             explain: Some(explain(&parts)),
@@ -138,28 +163,32 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
+        Ok(Self { parts, control, signals, following, counting, access_log: writer, stop })
     }
 
-    /// Starts the demo's upstreams, and on request users who ask the first listener.
+    /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
+    /// each second.
     ///
     /// # Errors
     /// An upstream's address is taken.
-    pub fn start_demo(&self, traffic: bool) -> Result<()> {
+    pub fn start_demo(&self, faults: &demo::Faults, traffic: Option<u32>) -> Result<()> {
         let config = &self.parts.config;
-        self.control.block_on(demo::upstreams(&demo::addresses(config), self.stop.clone()))?.detach();
-        if let (true, Some(listener)) = (traffic, config.listeners.first()) {
-            self.control.spawn(demo::traffic(listener.address, self.stop.clone()));
+        self.control.block_on(demo::upstreams(&demo::addresses(config), faults, self.stop.clone()))?.detach();
+        if let (Some(per_second), Some(listener)) = (traffic, config.listeners.first()) {
+            self.control.spawn(demo::traffic(listener.address, per_second, self.stop.clone()));
         }
         Ok(())
     }
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, access_log, stop } = self;
+        let Self { parts, control, signals, following, counting, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
+        if control.block_on(async { timeout(LAST_COUNTS, counting).await }).is_err() {
+            log::warn!("counts: no time for the last ones");
+        }
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }
@@ -216,6 +245,7 @@ async fn follow_store(
     store: &Arc<dyn Store>,
     seed: Seed,
     admin: SocketAddr,
+    run: &Arc<str>,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if !seed.texts.is_empty() {
         let backup = config.store.backup.as_deref().filter(|path| path.exists());
@@ -230,6 +260,7 @@ async fn follow_store(
     let (cell, publisher) = SnapshotCell::new();
     let options = SyncOptions {
         environment: config.context.environment.clone(),
+        region: config.context.region.clone(),
         backup: config.store.backup.clone(),
         ..SyncOptions::default()
     };
@@ -237,7 +268,7 @@ async fn follow_store(
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
     let gateway = store::Gateway {
-        id: uuid::Uuid::now_v7().to_string().into(),
+        id: Arc::clone(run),
         name: config.server.name.clone(),
         applied: None,
         at: clock::now(),
@@ -254,6 +285,20 @@ async fn follow_store(
         log::warn!("a route names the flag {key:?}, which does not exist");
     }
     Ok((cell, handle, Following { stop, task, beating }))
+}
+
+/// The runtime of everything but the data plane.
+fn control_runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread().enable_all().thread_name("control").on_thread_start(stand_back).build()
+}
+
+/// Lets the threads of the gateway go before this one.
+fn stand_back() {
+    // Elsewhere it would be for the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        log::debug!("the control plane runs as the gateway does: {error}");
+    }
 }
 
 /// Looks profiles up in their store, and forgets those that change there.
@@ -353,5 +398,24 @@ impl ShutdownSignalWatch for StopOnSignal {
             _ = terminate.recv() => log::warn!("a second signal: stopping at once"),
         }
         ShutdownSignal::FastShutdown
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn the_control_plane_stands_back() {
+        let control = control_runtime().unwrap();
+        let here = getpriority_process(None).unwrap();
+        let (worker, blocking) = control.block_on(async {
+            let worker = tokio::spawn(async { getpriority_process(None).unwrap() }).await.unwrap();
+            (worker, tokio::task::spawn_blocking(|| getpriority_process(None).unwrap()).await.unwrap())
+        });
+        assert_eq!((worker, blocking), ((here + NICE).min(19), (here + NICE).min(19)));
+        assert_eq!(getpriority_process(None).unwrap(), here);
     }
 }

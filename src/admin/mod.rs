@@ -12,6 +12,7 @@ mod flags;
 mod form;
 mod gateways;
 mod health;
+mod kill_switches;
 mod live;
 mod models;
 mod ofrep;
@@ -22,6 +23,7 @@ mod problem;
 mod profiles;
 mod refusal;
 mod segments;
+mod traffic;
 mod trail;
 mod transfer;
 
@@ -43,7 +45,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{ProfileStore, Store, SyncHandle},
+    store::{CounterStore, ProfileStore, Store, SyncHandle},
     tracking::Moves,
 };
 
@@ -51,6 +53,7 @@ pub use access::Access;
 pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
+pub use kill_switches::KillMetrics;
 pub use live::{Limits as LiveLimits, Live};
 pub use models::Training;
 pub use population::Recomputes;
@@ -78,10 +81,14 @@ pub struct Admin {
     pub recent: Recent,
     /// Where users' profiles are written.
     pub profile_store: Arc<dyn ProfileStore>,
+    /// What all gateways count, by arm and second.
+    pub counters: Arc<dyn CounterStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
     pub named: Arc<[String]>,
+    /// The routes and upstreams of the gateway.
+    pub services: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
     /// What changes, told as it happens.
@@ -121,7 +128,9 @@ pub fn router(admin: Admin) -> Router {
         .merge(access::router())
         .merge(flags::router())
         .merge(segments::router())
+        .merge(kill_switches::router())
         .merge(transfer::router())
+        .merge(traffic::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())

@@ -3,13 +3,16 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
-    config,
+    admin::{self, Access, Admin, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
+    clock, config,
     drain::Drain,
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Follower, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
+    store::{
+        CounterStore, Follower, Gateway, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle,
+        SyncOptions, give_signs_of_life,
+    },
     telemetry::Metrics,
     tracking::{Moves, Tracked},
 };
@@ -29,6 +32,23 @@ pub(crate) async fn serve() -> Served {
     Served { address: listen(store.clone()).await, store, client: client() }
 }
 
+/// A listener of a gateway that gives signs of life, so that a write can wait for it.
+pub(crate) async fn serve_among() -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let (address, sync) = listen_followed(store.clone(), nobody, &config, None, no_counts()).await;
+    let gateway = Gateway {
+        id: "this".into(),
+        name: "this".to_owned(),
+        applied: None,
+        at: clock::now(),
+        admin: None,
+        version: "test".to_owned(),
+    };
+    tokio::spawn(give_signs_of_life(store.clone(), gateway, sync.subscribe(), std::future::pending()));
+    Served { address, store, client: client() }
+}
+
 /// A listener that asks for what the configuration says.
 pub(crate) async fn serve_as(config: &config::Admin) -> Served {
     let store = Arc::new(MemoryStore::new());
@@ -39,7 +59,7 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
 pub(crate) async fn serve_with_profiles(source: Source) -> Served {
     let store = Arc::new(MemoryStore::new());
     let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
-    let address = listen_with(store.clone(), nobody, &config, Some(cached(source))).await;
+    let address = listen_with(store.clone(), nobody, &config, Some(cached(source)), no_counts()).await;
     Served { address, store, client: client() }
 }
 
@@ -51,12 +71,24 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
 /// A listener whose users are in this store.
 pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
     let store = Arc::new(MemoryStore::new());
-    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None).await;
+    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None, no_counts()).await;
     Served { address, store, client: client() }
 }
 
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
-    listen_with(store, Arc::new(MemoryProfiles::new()), config, None).await
+    listen_with(store, Arc::new(MemoryProfiles::new()), config, None, no_counts()).await
+}
+
+/// A listener that shows what was counted here.
+pub(crate) async fn serve_counters(counters: Arc<dyn CounterStore>) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_with(store.clone(), nobody, &config, None, counters).await;
+    Served { address, store, client: client() }
+}
+
+fn no_counts() -> Arc<dyn CounterStore> {
+    Arc::new(MemoryCounters::new())
 }
 
 /// Profiles are kept in memory for long, so that what is stale shows.
@@ -79,7 +111,18 @@ async fn listen_with(
     profile_store: Arc<dyn ProfileStore>,
     config: &config::Admin,
     profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
 ) -> SocketAddr {
+    listen_followed(store, profile_store, config, profiles, counters).await.0
+}
+
+async fn listen_followed(
+    store: Arc<dyn Store>,
+    profile_store: Arc<dyn ProfileStore>,
+    config: &config::Admin,
+    profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
+) -> (SocketAddr, SyncHandle) {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -88,6 +131,7 @@ async fn listen_with(
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
+    KillMetrics::register(&registry, cell.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
     let moves = Moves::register(&registry).unwrap();
     let profile_store: Arc<dyn ProfileStore> = Arc::new(Tracked::start(profile_store, cell.clone(), moves.clone()));
@@ -96,12 +140,14 @@ async fn listen_with(
         access: Access::new(config).unwrap(),
         store,
         cell,
-        sync,
+        sync: sync.clone(),
         profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
+        counters,
         recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),
+        services: Arc::new(["web".to_owned(), "checkout-v2".to_owned()]),
         drain,
         live,
         explain: None,
@@ -114,7 +160,7 @@ async fn listen_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));
-    address
+    (address, sync)
 }
 
 pub(crate) fn client() -> Client {

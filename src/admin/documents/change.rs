@@ -44,7 +44,7 @@ pub(in crate::admin) struct Ask {
     pub(in crate::admin) key: String,
     pub(in crate::admin) conditions: Conditions,
     pub(in crate::admin) dry_run: DryRun,
-    pub(super) wait: WaitFor,
+    pub(in crate::admin) wait: WaitFor,
 }
 
 /// What is to become of a document.

@@ -3,6 +3,7 @@
 mod change;
 mod flag;
 mod formed;
+mod kill_switch;
 mod model;
 mod segment;
 mod verbs;
@@ -53,6 +54,8 @@ pub(super) trait Document: Clone + Send + Sync + Sized {
     const NAMED_BY: &'static str;
     /// The field of answers that names it.
     const TOLD_AS: &'static str;
+    /// Whether a new one needs a `name` for people.
+    const NEEDS_NAME: bool = true;
     /// The fields that are coerced, but for the names and the times.
     const FIELDS: &'static [(&'static str, Kind, Null)];
     /// Fields that the service works out: a body that replaces the document leaves them alone.
@@ -166,7 +169,7 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
         DocumentKind::Flag => read::<FlagDocument>(text, complete),
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
         DocumentKind::MlModel => read::<ModelDocument>(text, complete),
-        DocumentKind::KillSwitch => Some(KillSwitchDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::KillSwitch => read::<KillSwitchDocument>(text, complete),
         DocumentKind::Deployment => Some(DeploymentDocument::parse(text).ok()?.fields().clone()),
     }
 }
