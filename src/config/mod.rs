@@ -11,6 +11,7 @@ mod check_routes;
 mod checked;
 mod error;
 mod keys;
+mod outbound;
 mod overrides;
 mod read;
 mod recent;
@@ -24,10 +25,10 @@ use std::path::Path;
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
 pub use error::ConfigError;
+pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};
 pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};
-pub use units::duration;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
