@@ -18,6 +18,7 @@ mod contract;
 mod following;
 mod gateways;
 mod imports;
+mod kills;
 mod losses;
 mod measured;
 mod moves;
