@@ -28,14 +28,14 @@ use crate::{
     config::{self, Config},
     demo,
     drain::{Drain, NOTICE},
-    gateway::{self, Explainer, Parts, upstream::Upstreams},
+    gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
         self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
     },
-    telemetry::{AccessLog, Metrics, access_log},
+    telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
 };
 
@@ -44,6 +44,9 @@ const FIRST_SNAPSHOT: Duration = Duration::from_millis(800);
 
 /// How long the end waits for the backup to be brought up to date.
 const LAST_BACKUP: Duration = Duration::from_secs(1);
+
+/// How long the end waits for the last counts to reach the store.
+const LAST_COUNTS: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the goodbye to reach the store.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -58,6 +61,8 @@ pub struct App {
     control: Runtime,
     signals: Signals,
     following: Following,
+    /// Brings what is counted to the store.
+    counting: JoinHandle<()>,
     access_log: access_log::Writer,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
@@ -88,8 +93,9 @@ impl App {
         let admin_listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let store::Opened { documents: store, profiles: profile_store } = store::open(&config.store)?;
-        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address))?;
+        let store::Opened { documents: store, profiles: profile_store, counters } = store::open(&config.store)?;
+        let run: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let (cell, sync, following) = control.block_on(follow_store(&config, &store, seed, address, &run))?;
         let metrics = Metrics::new();
         let registry = metrics.registry().clone();
         FlagMetrics::register(&registry, cell.clone(), sync.clone()).context("failed to register the metrics")?;
@@ -109,10 +115,19 @@ impl App {
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let recent = Recent::new(&config.recent);
+        let arms = Arms::new();
+        let stop = CancellationToken::new();
+        let dropped = metrics.counts_dropped().clone();
+        let counting =
+            store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
+        let counting = control.spawn(counting);
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
+            mirrors,
             config,
             cell: cell.clone(),
             metrics,
+            arms,
             access_log,
             drain: drain.clone(),
             profiles: profiles.clone(),
@@ -129,6 +144,7 @@ impl App {
             profiles,
             recent,
             profile_store,
+            counters,
             registry,
             named,
             services,
@@ -147,7 +163,7 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, access_log: writer, stop: CancellationToken::new() })
+        Ok(Self { parts, control, signals, following, counting, access_log: writer, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -166,10 +182,13 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, access_log, stop } = self;
+        let Self { parts, control, signals, following, counting, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
+        if control.block_on(async { timeout(LAST_COUNTS, counting).await }).is_err() {
+            log::warn!("counts: no time for the last ones");
+        }
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }
@@ -226,6 +245,7 @@ async fn follow_store(
     store: &Arc<dyn Store>,
     seed: Seed,
     admin: SocketAddr,
+    run: &Arc<str>,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if !seed.texts.is_empty() {
         let backup = config.store.backup.as_deref().filter(|path| path.exists());
@@ -248,7 +268,7 @@ async fn follow_store(
     let stop = CancellationToken::new();
     let task = tokio::spawn(follower.run(stop.clone().cancelled_owned()));
     let gateway = store::Gateway {
-        id: uuid::Uuid::now_v7().to_string().into(),
+        id: Arc::clone(run),
         name: config.server.name.clone(),
         applied: None,
         at: clock::now(),

@@ -3,10 +3,11 @@
 
 use flaggate::{
     config,
-    model::{Attributes as _, Context, DocumentKey, ModelDocument, Reason, WorldRevision},
+    model::{Attributes as _, Context, DocumentKey, ModelDocument, Reason, Users, WorldRevision},
     predict::Predictor,
     recent::Recent,
     snapshot::World,
+    telemetry::{Arms, RouteArms},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -22,6 +23,7 @@ fn nothing_is_allocated() {
     membership_allocates_nothing();
     a_context_beyond_the_allowance_allocates_nothing();
     what_is_remembered_takes_no_more_than_it_may();
+    counting_allocates_nothing();
 }
 
 /// How many blocks `work` allocates.
@@ -178,6 +180,31 @@ fn a_context_beyond_the_allowance_allocates_nothing() {
     };
     assert_eq!(allocated(note), 0);
     assert_eq!(recent.remembered().passed_over, 2_000);
+}
+
+/// After an arm's first request.
+fn counting_allocates_nothing() {
+    let text = "listeners = [{ name = \"web\", address = \"127.0.0.1:1\" }]\nstore.kind = \"memory\"\n\
+                upstreams.u.endpoints = [{ address = \"127.0.0.1:2\" }]\nroutes = [{ name = \"shop\", upstream = \"u\" }]\n";
+    let config = config::Config::parse("test", text, std::iter::empty()).unwrap();
+    let arms = Arms::new();
+    let routes = RouteArms::new(&arms, &config);
+    let documents = [(DocumentKey::flag("flag"), json!({ "key": "flag" }).to_string().into())];
+    let snapshot = World::new(None).load(WorldRevision { epoch: "test".into(), number: 1 }, documents);
+    let attributes: Map<String, Value> = Map::new();
+    let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+    let evaluation = snapshot.evaluator(context).evaluate(snapshot.flag("flag").unwrap()).unwrap();
+    let count = || {
+        for number in 0..1_000 {
+            let user = Some(Users::place(Users::hash(context.user_id).wrapping_add(number)));
+            routes.cell(0, "default", 0).unwrap().count(number, number % 2 == 0, user);
+            let cell = evaluation.arm(|| routes.variation("flag", evaluation.variation()));
+            std::sync::Arc::clone(cell).count(number, false, user);
+        }
+    };
+    assert_eq!(allocated(count), 0);
+    let taken = arms.take();
+    assert_eq!(taken.iter().map(|(_, counts)| counts.requests).collect::<Vec<_>>(), [2_000, 2_000]);
 }
 
 /// Of the memory of recent contexts.

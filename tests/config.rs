@@ -125,7 +125,7 @@ fn every_key_is_documented() {
 fn unknown_keys_name_the_nearest() {
     check(
         "colour = 1\n",
-        "f.toml:13:1: unknown key `colour` in routes[0]; it takes name, match, upstream, features, canary, blue_green, flags, flag_headers, expose, rewrite, limits, merge_slashes",
+        "f.toml:13:1: unknown key `colour` in routes[0]; it takes name, match, upstream, features, canary, blue_green, mirror, flags, flag_headers, expose, rewrite, limits, merge_slashes",
     );
     check("featurs = []\n", "f.toml:13:1: unknown key `featurs` in routes[0], did you mean \"features\"?");
     check(
@@ -140,7 +140,6 @@ fn unknown_keys_name_the_nearest() {
 #[test]
 fn what_a_later_version_will_know_is_told_so() {
     for (more, at, key) in [
-        ("mirror = {}\n", "13:1", "`mirror` in routes[0]"),
         ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
         ("[admin]\ntls = {}\n", "14:1", "`tls` in admin"),
@@ -149,6 +148,41 @@ fn what_a_later_version_will_know_is_told_so() {
     ] {
         check(more, &format!("f.toml:{at}: {key} is not supported by this version yet"));
     }
+}
+
+#[test]
+fn mirrors_are_checked_and_safe_by_default() {
+    for (more, expected) in [
+        (
+            "mirror = {}\n",
+            "f.toml:13:10: `flag` is missing in routes[0].mirror: requests of users for whom it is on are copied\n\
+             f.toml:13:10: `upstream` is missing in routes[0].mirror: who gets the copies",
+        ),
+        (
+            "mirror = { flag = \"f\", upstream = \"canari\" }\n",
+            "f.toml:13:35: there is no upstream \"canari\", did you mean \"canary\"?",
+        ),
+        (
+            "mirror = { flag = \"f\", upstream = \"canary\", percent = 0 }\n",
+            "f.toml:13:55: routes[0].mirror.percent takes a whole number from 1 to 100, not 0",
+        ),
+        (
+            "mirror = { flag = \"f\", upstream = \"canary\", methods = [] }\n",
+            "f.toml:13:55: a mirror needs at least one method; leave `methods` out for GET and HEAD",
+        ),
+        (
+            "mirror = { flag = \"f\", upstream = \"canary\", methods = [\"TRACE\"] }\n",
+            "f.toml:13:66: expected a method like \"GET\", not \"TRACE\"",
+        ),
+    ] {
+        check(more, expected);
+    }
+    let text = format!("{GOOD}mirror = {{ flag = \"f\", upstream = \"canary\" }}\n");
+    let config = Config::parse("f.toml", &text, std::iter::empty()).unwrap();
+    let mirror = config.routes[0].mirror.as_ref().unwrap();
+    assert_eq!(mirror.methods, ["GET", "HEAD"]);
+    assert_eq!((mirror.percent, mirror.body_hash, mirror.credentials), (100, false, false));
+    assert_eq!(config.flags().collect::<Vec<_>>(), ["f"]);
 }
 
 #[test]

@@ -7,13 +7,24 @@ mod promises;
 #[macro_use]
 #[path = "support/profiles.rs"]
 mod profile_promises;
+#[macro_use]
+#[path = "support/counting.rs"]
+mod counting;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use flaggate::{
     config::{self, StoreKind},
-    store::{EmbeddedStore, Expected, MemoryProfiles, MemoryStore, ProfileStore, Store, StoreError, open},
+    model::{Arm, ArmCounts},
+    store::{
+        COUNTS_KEPT, CounterStore, EmbeddedStore, Expected, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore,
+        Store, StoreError, open,
+    },
 };
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use self::promises::{put, write};
@@ -54,6 +65,42 @@ fn profiles_in_a_file() -> ProfileHome {
 
 profile_contract!(memory_profiles, crate::profiles_in_memory);
 profile_contract!(embedded_profiles, crate::profiles_in_a_file);
+
+/// Counts, and the folder that their store may live in.
+struct CounterHome {
+    counters: Arc<dyn CounterStore>,
+    _folder: TempDir,
+}
+
+fn counters_in_memory() -> CounterHome {
+    CounterHome { counters: Arc::new(MemoryCounters::new()), _folder: tempfile::tempdir().unwrap() }
+}
+
+/// One gateway has its file for itself, so its counts are in memory.
+fn counters_beside_a_file() -> CounterHome {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = StoreKind::Embedded { path: folder.path().join("store.redb") };
+    let config = config::Store { kind, backup: None, seed: None, seed_segments: None, ready_stale_after: None };
+    CounterHome { counters: open(&config).unwrap().counters, _folder: folder }
+}
+
+counter_contract!(memory_counters, crate::counters_in_memory);
+counter_contract!(embedded_counters, crate::counters_beside_a_file);
+
+#[tokio::test]
+async fn old_counts_are_forgotten_but_not_too_soon() {
+    let time = Arc::new(AtomicI64::new(1_000_000));
+    let clock = Arc::clone(&time);
+    let counters = MemoryCounters::with_clock(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap());
+    let arm = Arm::Variation { flag: "f".into(), variation: "on".into() };
+    let kept = i64::try_from(COUNTS_KEPT.as_secs()).unwrap();
+    for second in 0..2 * kept {
+        time.store(1_000_000 + second, Ordering::Relaxed);
+        counters.add("a", vec![(arm.clone(), ArmCounts { requests: 1, ..ArmCounts::default() })]).await.unwrap();
+    }
+    let all = counters.all_counts(Timestamp::MIN, Timestamp::MAX).await.unwrap().total(&arm).requests;
+    assert!((COUNTS_KEPT.as_secs()..COUNTS_KEPT.as_secs() + 120).contains(&all), "{all}");
+}
 
 #[tokio::test]
 async fn each_memory_store_is_a_life_of_its_own() {

@@ -23,6 +23,7 @@ mod problem;
 mod profiles;
 mod refusal;
 mod segments;
+mod traffic;
 mod trail;
 mod transfer;
 
@@ -44,7 +45,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{ProfileStore, Store, SyncHandle},
+    store::{CounterStore, ProfileStore, Store, SyncHandle},
     tracking::Moves,
 };
 
@@ -80,6 +81,8 @@ pub struct Admin {
     pub recent: Recent,
     /// Where users' profiles are written.
     pub profile_store: Arc<dyn ProfileStore>,
+    /// What all gateways count, by arm and second.
+    pub counters: Arc<dyn CounterStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The flags that routes name.
@@ -127,6 +130,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(segments::router())
         .merge(kill_switches::router())
         .merge(transfer::router())
+        .merge(traffic::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())

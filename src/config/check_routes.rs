@@ -8,6 +8,7 @@ use super::{
     check::Checker,
     checked::*,
     error::At,
+    mirror::Mirror,
     read::{Table, nearest},
 };
 
@@ -115,6 +116,7 @@ impl Checker<'_> {
                 blue: self.upstream_named(table.text("blue")),
                 green: self.upstream_named(table.text("green")),
             }),
+            mirror: table.table("mirror").map(|(table, _)| self.mirror(table)),
             flags: table.texts("flags").map(|text| self.flag(Some(text))).collect(),
             flag_headers: table.tables("flag_headers").filter_map(|(table, at)| self.flag_header(table, at)).collect(),
             expose: table.boolean("expose", false),
@@ -146,6 +148,27 @@ impl Checker<'_> {
                 .filter_map(|text| self.parse(text, "a method like \"GET\"", method))
                 .collect(),
             headers,
+        }
+    }
+
+    fn mirror(&mut self, table: &Table) -> Mirror {
+        let mut methods: Vec<Method> =
+            table.texts("methods").filter_map(|text| self.parse(text, "a method like \"GET\"", method)).collect();
+        if let Some(node) = table.get("methods").filter(|_| table.list("methods").is_empty()) {
+            self.problem(&node.at, "a mirror needs at least one method; leave `methods` out for GET and HEAD");
+        }
+        if methods.is_empty() {
+            methods = vec![Method::GET, Method::HEAD];
+        }
+        Mirror {
+            flag: self.flag(table.text("flag")),
+            upstream: self.upstream_named(table.text("upstream")),
+            percent: table.count("percent").unwrap_or(100) as u64,
+            methods,
+            body_hash: table.boolean("body_hash", false),
+            credentials: table.boolean("credentials", false),
+            timeout: table.duration("timeout", Duration::from_secs(5)),
+            max_in_flight: table.count("max_in_flight").unwrap_or(64),
         }
     }
 

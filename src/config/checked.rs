@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{Outbound, Recent, Redis};
+use super::{Mirror, Outbound, Recent, Redis};
 use crate::model::Role;
 
 /// The whole configuration.
@@ -314,6 +314,8 @@ pub struct Route {
     pub canary: Option<Canary>,
     /// The blue/green strategy, third.
     pub blue_green: Option<BlueGreen>,
+    /// Whose requests are copied, and where the copies go.
+    pub mirror: Option<Mirror>,
     /// Flags that are evaluated for injection only.
     pub flags: Vec<Arc<str>>,
     /// Flags that get an own `X-Flag-<key>` header.

@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::outbound;
+use super::{mirror::MIRROR, outbound};
 use crate::model::Role;
 
 /// What a key takes.
@@ -368,6 +368,7 @@ static ROUTE: Section = Section {
             "none",
             "users go to the side that a flag's variation names, third",
         ),
+        key("mirror", Kind::Table(&MIRROR), "none", "copies of requests go to an upstream whose answers nobody sees"),
         key("flags", TEXTS, "[]", "flags that are evaluated for injection only"),
         key("flag_headers", Kind::List(&Kind::Table(&FLAG_HEADER)), "[]", "flags that get a header of their own"),
         key("expose", Kind::Boolean, "false", "whether the client is told the upstream (`X-Flaggate-Upstream`)"),
@@ -375,7 +376,7 @@ static ROUTE: Section = Section {
         key("limits", Kind::Table(&LIMITS), "", "what a request may be"),
         key("merge_slashes", Kind::Boolean, "true", "whether `//` in a path is the same as `/`"),
     ],
-    later: &["mirror", "on_flip", "sticky", "timeouts"],
+    later: &["on_flip", "sticky", "timeouts"],
 };
 
 static MATCH: Section = Section {

@@ -11,6 +11,7 @@ mod check_routes;
 mod checked;
 mod error;
 mod keys;
+mod mirror;
 mod outbound;
 mod overrides;
 mod read;
@@ -25,6 +26,7 @@ use std::path::Path;
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
 pub use error::ConfigError;
+pub use mirror::Mirror;
 pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};
 pub use recent::Recent;
 pub use schema::json_schema;
@@ -96,8 +98,15 @@ impl Config {
             let features = route.features.iter().map(|feature| &feature.flag);
             let canary = route.canary.iter().map(|canary| &canary.flag);
             let blue_green = route.blue_green.iter().map(|blue_green| &blue_green.flag);
+            let mirror = route.mirror.iter().map(|mirror| &mirror.flag);
             let headers = route.flag_headers.iter().map(|header| &header.flag);
-            features.chain(canary).chain(blue_green).chain(&route.flags).chain(headers).map(|flag| &**flag)
+            features
+                .chain(canary)
+                .chain(blue_green)
+                .chain(mirror)
+                .chain(&route.flags)
+                .chain(headers)
+                .map(|flag| &**flag)
         })
     }
 

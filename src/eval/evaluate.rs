@@ -13,7 +13,7 @@ use super::{
     lanes::{LANES, md5_buckets},
     segment::{Scope, Segment, SegmentIndex},
 };
-use crate::model::{Context, Detail, Reason};
+use crate::model::{ArmCell, Context, Detail, Reason};
 
 /// Where evaluation finds flags.
 pub trait Flags {
@@ -66,6 +66,11 @@ impl<'s> Evaluation<'s> {
     /// Counts this evaluation in the flag's metrics.
     pub fn count(&self) {
         self.outcome.tally.count(self.reason);
+    }
+
+    /// Where the requests of this variation are counted; `make` is asked once in the variation's life.
+    pub fn arm(&self, make: impl FnOnce() -> Arc<ArmCell>) -> &'s Arc<ArmCell> {
+        self.outcome.tally.arm(make)
     }
 }
 

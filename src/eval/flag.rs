@@ -1,7 +1,7 @@
 //! The compiled flag.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -17,7 +17,7 @@ use super::{
     split::Draw,
     unit::Unit,
 };
-use crate::model::{Context, Detail, Effect, Fault, Reason};
+use crate::model::{ArmCell, Context, Detail, Effect, Fault, Reason};
 
 /// The position of a flag in its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,18 +190,27 @@ pub struct Outcome {
 
 /// How often a variation was given, by reason. Shared between the versions of a flag, so counts stay exact.
 #[derive(Debug, Default)]
-pub struct VariationTally([AtomicU64; Reason::ALL.len()]);
+pub struct VariationTally {
+    reasons: [AtomicU64; Reason::ALL.len()],
+    /// What became of the requests for which it was given, if it decides over any.
+    arm: OnceLock<Arc<ArmCell>>,
+}
 
 impl VariationTally {
     /// Counts one evaluation.
     pub fn count(&self, reason: Reason) {
-        self.0[reason.index()].fetch_add(1, Ordering::Relaxed);
+        self.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many evaluations were counted with this reason.
     #[must_use]
     pub fn get(&self, reason: Reason) -> u64 {
-        self.0[reason.index()].load(Ordering::Relaxed)
+        self.reasons[reason.index()].load(Ordering::Relaxed)
+    }
+
+    /// Where its requests are counted; `make` is asked once in its life.
+    pub(crate) fn arm(&self, make: impl FnOnce() -> Arc<ArmCell>) -> &Arc<ArmCell> {
+        self.arm.get_or_init(make)
     }
 }
 

@@ -1,12 +1,16 @@
 //! Which upstream a request goes to: features, then canary, then blue/green, then the route's own upstream.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::upstream::Upstreams;
 use crate::{
     config::{Route, UpstreamIndex},
     eval::{Evaluation, Flags as _, Segment, SegmentIndex},
+    model::ArmCell,
     snapshot::{Evaluator, Snapshot},
+    telemetry::RouteArms,
 };
 
 /// Where a request goes, and why.
@@ -89,7 +93,12 @@ pub(super) trait Evaluated {
     fn has_seen(&self, key: &str) -> bool;
     /// Counts what was evaluated.
     fn count(&self);
+    /// Where the requests of each variation that was given are counted.
+    fn arms(&self, arms: &RouteArms) -> VariationArms;
 }
+
+/// Where the requests of some variations are counted.
+pub(super) type VariationArms = SmallVec<[Arc<ArmCell>; 8]>;
 
 impl Evaluated for RouteFlags<'_, '_, '_> {
     fn has_seen(&self, key: &str) -> bool {
@@ -100,6 +109,14 @@ impl Evaluated for RouteFlags<'_, '_, '_> {
         for evaluation in self.seen.iter().filter_map(|(_, evaluation)| evaluation.as_ref()) {
             evaluation.count();
         }
+    }
+
+    fn arms(&self, arms: &RouteArms) -> VariationArms {
+        let seen = self.seen.iter().filter_map(|(flag, evaluation)| Some((flag, evaluation.as_ref()?)));
+        let arm = |(flag, evaluation): (&&str, &Evaluation<'_>)| {
+            Arc::clone(evaluation.arm(|| arms.variation(flag, evaluation.variation())))
+        };
+        seen.map(arm).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{request::Prepared, upstream::EndpointGuard};
+use super::{decide::VariationArms, mirror::Shadow, request::Prepared, upstream::EndpointGuard};
 use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot};
 
 /// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
@@ -33,6 +33,12 @@ pub struct Exchange {
     pub(super) route: Option<usize>,
     /// What was decided; none while, or if, it could not be.
     pub(super) prepared: Option<Prepared>,
+    /// Where its end is counted, besides its route's own arm.
+    pub(super) variations: VariationArms,
+    /// Who asked, as arms count it; none: nobody known.
+    pub(super) user: Option<(u16, u8)>,
+    /// The copy that goes to the route's mirror.
+    pub(super) shadow: Shadow,
     /// When the response's header is due.
     pub(super) response_due: Option<Instant>,
     /// The endpoint that is being tried.
@@ -62,6 +68,9 @@ impl Exchange {
             request_id: request_id(time),
             route: None,
             prepared: None,
+            variations: SmallVec::new(),
+            user: None,
+            shadow: Shadow::Over,
             response_due: None,
             endpoint: None,
             last_endpoint: None,

@@ -114,6 +114,7 @@ impl Explainer {
             "upstream": **self.upstreams.name(prepared.upstream),
             "fell_back": noted.get("fell_back"),
             "available": self.upstreams.is_available(prepared.upstream),
+            "mirrored": prepared.is_mirrored,
         })
     }
 }

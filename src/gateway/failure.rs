@@ -14,6 +14,18 @@ use super::{problem, response};
 /// The code of a request for which no endpoint can be had.
 pub(super) const NO_ENDPOINT: &str = "no_endpoint";
 
+/// The code of a request whose client went away.
+pub(super) const CLIENT_CLOSED: &str = "client_closed";
+
+/// The codes of requests that their upstream did not answer.
+const UPSTREAMS: [&str; 6] =
+    [NO_ENDPOINT, "upstream_timed_out", "connect_timed_out", "connect_failed", "upstream_closed", "upstream_invalid"];
+
+/// Whether a failure of this code is the upstream's.
+pub(super) fn is_upstreams(code: &str) -> bool {
+    UPSTREAMS.contains(&code)
+}
+
 /// How much of a body that nobody wants is read before the answer, so that the client may keep the connection.
 const SMALL_BODY: usize = 64 * 1024;
 
@@ -64,7 +76,7 @@ impl Failure {
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout | ErrorType::ConnectionClosed,
-            ) => Self { status: None, code: "client_closed", detail: String::new(), close: true },
+            ) => Self { status: None, code: CLIENT_CLOSED, detail: String::new(), close: true },
             (ErrorSource::Downstream, _) => {
                 Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "bad_request", "the request is malformed") }
             }
@@ -164,6 +176,8 @@ mod tests {
             (Error::new_in(ErrorType::InternalError), Some(500)),
         ] {
             assert_eq!(status(&error), expected, "{error}");
+            let code = Failure::of(&error, false, None).code;
+            assert_eq!(is_upstreams(code), matches!(expected, Some(502..=504)), "{error}");
         }
     }
 

@@ -7,6 +7,7 @@ mod exchange;
 mod explain;
 mod failure;
 mod headers;
+mod mirror;
 mod path;
 mod patience;
 mod problem;
@@ -21,5 +22,6 @@ pub mod upstream;
 
 pub use exchange::Exchange;
 pub use explain::{Explainer, UnknownListener};
+pub use mirror::Mirrors;
 pub use proxy::Gateway;
 pub use service::{Parts, add_services, check_listeners, server_conf};

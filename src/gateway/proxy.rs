@@ -20,11 +20,13 @@ use pingora::{
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
+use smallvec::SmallVec;
 
 use super::{
-    decide::Tried,
+    decide::{Tried, VariationArms},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
+    mirror::{self, Mirrors, Shadow},
     patience::Deadline,
     request::{Requests, Seen, Witness},
     response,
@@ -36,9 +38,10 @@ use crate::{
     clock,
     config::{Config, Listener, UpstreamIndex},
     drain::Drain,
+    model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, RequestMetrics},
+    telemetry::{AccessLog, RequestMetrics, RouteArms},
 };
 
 /// The longest pause in a request's body.
@@ -55,7 +58,9 @@ pub struct Gateway {
     pub(super) route_names: Vec<Arc<str>>,
     cell: SnapshotCell,
     pub(super) upstreams: Arc<Upstreams>,
+    mirrors: Arc<Mirrors>,
     pub(super) metrics: RequestMetrics,
+    pub(super) arms: RouteArms,
     pub(super) access_log: AccessLog,
     drain: Drain,
     recent: Recent,
@@ -65,16 +70,18 @@ impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
     pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, access_log, drain, profiles, recent, upstreams } = parts;
+        let Parts { config, cell, metrics, arms, access_log, drain, profiles, recent, upstreams, mirrors } = parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             metrics: metrics.for_config(config),
+            arms: RouteArms::new(arms, config),
             drain: drain.clone(),
             recent: recent.clone(),
             config: Arc::clone(config),
             cell: cell.clone(),
             upstreams: Arc::clone(upstreams),
+            mirrors: Arc::clone(mirrors),
             access_log: access_log.clone(),
         }
     }
@@ -85,6 +92,20 @@ impl Gateway {
             session.set_keepalive(None);
         }
         failure::respond(session, &exchange.request_id, failure).await
+    }
+
+    /// The copy of a request that is about to be sent: made with the first try.
+    fn shadow(&self, session: &mut Session, request: &RequestHeader, exchange: &mut Exchange) -> Shadow {
+        if exchange.tries > 1 {
+            exchange.shadow.begin_again();
+            return std::mem::replace(&mut exchange.shadow, Shadow::Over);
+        }
+        if session.is_upgrade_req() || session.req_header().headers.contains_key(mirror::SHADOW) {
+            return Shadow::Over;
+        }
+        let Some(route) = exchange.route else { return Shadow::Over };
+        let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
+        self.mirrors.copy(route, request, revision, !session.is_body_empty(), exchange.user)
     }
 
     /// Whether a request whose endpoint failed is tried once more.
@@ -115,8 +136,10 @@ impl ProxyHttp for Gateway {
         match self.requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
-                let prepared =
-                    self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut Counting(&self.recent)).await;
+                let mut counting =
+                    Counting { recent: &self.recent, arms: &self.arms, user: None, variations: SmallVec::new() };
+                let prepared = self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
+                (exchange.user, exchange.variations) = (counting.user, counting.variations);
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -198,6 +221,9 @@ impl ProxyHttp for Gateway {
         match &exchange.prepared {
             Some(prepared) => {
                 self.requests.forward(session.req_header(), request, prepared);
+                if prepared.is_mirrored {
+                    exchange.shadow = self.shadow(session, request, exchange);
+                }
                 Ok(())
             }
             None => Err(Error::new_in(ErrorType::InternalError)),
@@ -208,9 +234,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.shadow.take_body(body.as_ref(), end_of_stream);
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         if session.was_upgraded() {
             return Ok(());
@@ -258,6 +285,17 @@ impl ProxyHttp for Gateway {
             response.insert_header(UPSTREAM_HEADER, name)?;
         }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        exchange.shadow.see_answer(body.as_ref());
+        Ok(None)
     }
 
     /// pingora's own rule (only idempotent methods, only on a connection that was reused, only while the body is still
@@ -324,7 +362,14 @@ impl ProxyHttp for Gateway {
 }
 
 /// Counts what was evaluated for a request that is really there, and remembers its context.
-struct Counting<'g>(&'g Recent);
+struct Counting<'g> {
+    recent: &'g Recent,
+    arms: &'g RouteArms,
+    /// Who asks, as arms count it.
+    user: Option<(u16, u8)>,
+    /// Where the end of the request is counted.
+    variations: VariationArms,
+}
 
 impl Witness for Counting<'_> {
     fn begin(&mut self) {}
@@ -333,9 +378,12 @@ impl Witness for Counting<'_> {
 
     fn decided(&mut self, seen: &Seen<'_>) {
         seen.flags.count();
+        self.variations = seen.flags.arms(self.arms);
+        let user_id = seen.context.user_id;
+        self.user = (!user_id.is_empty()).then(|| Users::place(Users::hash(user_id)));
         // Who was just given an id may never come back with it.
         if !seen.is_drawn {
-            self.0.note(seen.context.user_id, seen.context.now, || seen.said.all());
+            self.recent.note(user_id, seen.context.now, || seen.said.all());
         }
     }
 }

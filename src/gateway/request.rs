@@ -18,6 +18,7 @@ use super::{
     exchange::Exchange,
     failure::Failure,
     headers::{self, Protected},
+    mirror::is_chosen,
     path,
     response::Vary,
     routes::RouteTable,
@@ -79,6 +80,8 @@ pub(super) struct Prepared {
     pub(super) upstream: UpstreamIndex,
     /// The strategy that said so.
     pub(super) strategy: &'static str,
+    /// A copy of it goes to the route's mirror.
+    pub(super) is_mirrored: bool,
     /// A cookie for the client.
     pub(super) set_cookie: Option<HeaderValue>,
     /// What the upstream is told.
@@ -251,6 +254,10 @@ impl Requests {
         for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
             flags.evaluate(key);
         }
+        let is_mirrored = route.mirror.as_ref().is_some_and(|mirror| {
+            let is_on = flags.evaluate(&mirror.flag).is_some_and(|evaluation| evaluation.is_truthy());
+            is_on && is_chosen(mirror, &request.method, &route.name, &user_id, &exchange.request_id)
+        });
         let segments = flags.segments(&self.config.inject.segments);
         if let (None, true, Some(profiles)) = (&found, attributes.lacked(), profiles) {
             asks_for_more.store(true, Ordering::Relaxed);
@@ -270,6 +277,7 @@ impl Requests {
             route: taken.position,
             upstream: decision.upstream,
             strategy: decision.strategy,
+            is_mirrored,
             set_cookie: set_cookie.as_deref().and_then(headers::value),
             inject: Vec::with_capacity(10),
         };

@@ -10,6 +10,7 @@ use pingora::{
 };
 
 use super::{
+    mirror::Mirrors,
     patience::Patient,
     proxy::Gateway,
     upstream::{HealthChecks, Upstreams},
@@ -20,7 +21,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Arms, Metrics},
 };
 
 /// Connections to upstreams that are kept for reuse.
@@ -35,6 +36,8 @@ pub struct Parts {
     pub cell: SnapshotCell,
     /// Where requests are counted.
     pub metrics: Metrics,
+    /// Where they are counted by arm.
+    pub arms: Arms,
     /// Where access lines go.
     pub access_log: AccessLog,
     /// Whether the process is stopping.
@@ -45,6 +48,8 @@ pub struct Parts {
     pub recent: Recent,
     /// The pools of endpoints, and their health.
     pub upstreams: Arc<Upstreams>,
+    /// Where copies of requests go.
+    pub mirrors: Arc<Mirrors>,
 }
 
 /// pingora's settings for this configuration.

@@ -2,6 +2,7 @@
 
 mod arm;
 mod attribute;
+mod cell;
 mod change;
 mod deployment;
 mod difference;
@@ -20,6 +21,7 @@ mod trained;
 
 pub use arm::{Arm, ArmCounts, Latency, LatencyBucket, Users};
 pub use attribute::{Attribute, Attributes, Context, NoAttributes, parse_number};
+pub use cell::ArmCell;
 pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use deployment::DeploymentDocument;
 pub use difference::{Difference, differences};

@@ -2,6 +2,7 @@
 
 mod backup;
 mod commit;
+mod counters;
 mod embedded;
 mod feed;
 mod lease;
@@ -25,6 +26,7 @@ use crate::{
 
 pub use self::redis::RedisStore;
 pub use crate::model::Action;
+pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters, flush_counts};
 pub use embedded::EmbeddedStore;
 pub use lease::Lease;
 pub use memory::MemoryStore;
@@ -271,6 +273,8 @@ pub struct Opened {
     pub documents: Arc<dyn Store>,
     /// Where what is known of users lives.
     pub profiles: Arc<dyn ProfileStore>,
+    /// Where what gateways count is added up.
+    pub counters: Arc<dyn CounterStore>,
 }
 
 /// Opens the store that the configuration names. Blocks; for the start of the process.
@@ -278,21 +282,23 @@ pub struct Opened {
 /// # Errors
 /// The store cannot be opened; the message says what would help.
 pub fn open(config: &config::Store) -> Result<Opened, StoreError> {
+    // One gateway has its store for itself: it alone counts, and what it counted is of no use to the next run.
+    let counters = Arc::new(MemoryCounters::new());
     Ok(match &config.kind {
         StoreKind::Memory => {
-            Opened { documents: Arc::new(MemoryStore::new()), profiles: Arc::new(MemoryProfiles::new()) }
+            Opened { documents: Arc::new(MemoryStore::new()), profiles: Arc::new(MemoryProfiles::new()), counters }
         }
-        StoreKind::Embedded { path } => Opened::both(EmbeddedStore::open(path)?),
+        StoreKind::Embedded { path } => {
+            let store = Arc::new(EmbeddedStore::open(path)?);
+            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters }
+        }
         // Not connected to yet: a gateway starts without its Redis.
-        StoreKind::Redis(config) => Opened::both(RedisStore::new((**config).clone())),
+        StoreKind::Redis(config) => {
+            let store = Arc::new(RedisStore::new((**config).clone()));
+            let counters = Arc::clone(&store) as Arc<dyn CounterStore>;
+            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters }
+        }
     })
-}
-
-impl Opened {
-    fn both(store: impl Store + ProfileStore + 'static) -> Self {
-        let store = Arc::new(store);
-        Self { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store }
-    }
 }
 
 fn without_places(entries: Vec<(Place, AuditEntry)>) -> Vec<AuditEntry> {

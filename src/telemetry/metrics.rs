@@ -7,6 +7,7 @@ use prometheus::{
     core::Collector,
 };
 
+use super::mirror::{MirrorMetrics, Mirrors};
 use crate::config::{self, Config, UpstreamIndex};
 
 /// The label of a route, strategy or upstream where there is none.
@@ -18,7 +19,7 @@ pub const DEFAULT_STRATEGY: &str = "default";
 const STRATEGIES: [&str; 4] = ["features", "canary", "blue_green", DEFAULT_STRATEGY];
 
 /// From half a millisecond to a minute.
-const SECONDS: [f64; 16] =
+pub(super) const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Every metric of the gateway, registered.
@@ -33,6 +34,8 @@ pub struct Metrics {
     endpoint_healthy: IntGaugeVec,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
+    counts_dropped: IntCounter,
+    mirrors: Mirrors,
     profiles: ProfileMetrics,
 }
 
@@ -121,6 +124,14 @@ impl Metrics {
                     "Access lines dropped because the queue was full.",
                 ),
             ),
+            counts_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "flaggate_counts_dropped_total",
+                    "Requests whose counts by arm did not reach the store in time.",
+                ),
+            ),
+            mirrors: Mirrors::register(&registry),
             profiles: ProfileMetrics {
                 cached: look_up("cached"),
                 looked_up: look_up("looked_up"),
@@ -146,6 +157,18 @@ impl Metrics {
     #[must_use]
     pub fn access_log_dropped(&self) -> &IntCounter {
         &self.access_log_dropped
+    }
+
+    /// Requests whose counts by arm did not reach the store.
+    #[must_use]
+    pub fn counts_dropped(&self) -> &IntCounter {
+        &self.counts_dropped
+    }
+
+    /// The handles of a route's mirror.
+    #[must_use]
+    pub fn mirror(&self, route: &str, upstream: &str) -> MirrorMetrics {
+        self.mirrors.handles(route, upstream)
     }
 
     /// How look-ups of profiles go.
@@ -263,7 +286,7 @@ impl CodeClass {
 }
 
 /// Every strategy and upstream that a route's requests can have.
-fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
+pub(super) fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
     let [features, canary, blue_green, default] = STRATEGIES;
     let mut arms = vec![(NONE, None), (default, Some(route.upstream))];
     let targets = route.features.iter().flat_map(|feature| &feature.variations);
@@ -277,7 +300,7 @@ fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamIndex>)> {
     arms
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("the names of metrics are valid");
     registry.register(Box::new(metric.clone())).expect("each metric is registered once");
     metric

@@ -10,8 +10,8 @@ use flaggate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
-        Follower, Gateway, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle, SyncOptions,
-        give_signs_of_life,
+        CounterStore, Follower, Gateway, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle,
+        SyncOptions, give_signs_of_life,
     },
     telemetry::Metrics,
     tracking::{Moves, Tracked},
@@ -36,7 +36,7 @@ pub(crate) async fn serve() -> Served {
 pub(crate) async fn serve_among() -> Served {
     let store = Arc::new(MemoryStore::new());
     let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
-    let (address, sync) = listen_followed(store.clone(), nobody, &config, None).await;
+    let (address, sync) = listen_followed(store.clone(), nobody, &config, None, no_counts()).await;
     let gateway = Gateway {
         id: "this".into(),
         name: "this".to_owned(),
@@ -59,7 +59,7 @@ pub(crate) async fn serve_as(config: &config::Admin) -> Served {
 pub(crate) async fn serve_with_profiles(source: Source) -> Served {
     let store = Arc::new(MemoryStore::new());
     let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
-    let address = listen_with(store.clone(), nobody, &config, Some(cached(source))).await;
+    let address = listen_with(store.clone(), nobody, &config, Some(cached(source)), no_counts()).await;
     Served { address, store, client: client() }
 }
 
@@ -71,12 +71,24 @@ pub(crate) async fn listen(store: Arc<dyn Store>) -> SocketAddr {
 /// A listener whose users are in this store.
 pub(crate) async fn serve_profiles(profiles: Arc<dyn ProfileStore>) -> Served {
     let store = Arc::new(MemoryStore::new());
-    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None).await;
+    let address = listen_with(store.clone(), profiles, &config::Admin::default(), None, no_counts()).await;
     Served { address, store, client: client() }
 }
 
 async fn listen_as(store: Arc<dyn Store>, config: &config::Admin) -> SocketAddr {
-    listen_with(store, Arc::new(MemoryProfiles::new()), config, None).await
+    listen_with(store, Arc::new(MemoryProfiles::new()), config, None, no_counts()).await
+}
+
+/// A listener that shows what was counted here.
+pub(crate) async fn serve_counters(counters: Arc<dyn CounterStore>) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_with(store.clone(), nobody, &config, None, counters).await;
+    Served { address, store, client: client() }
+}
+
+fn no_counts() -> Arc<dyn CounterStore> {
+    Arc::new(MemoryCounters::new())
 }
 
 /// Profiles are kept in memory for long, so that what is stale shows.
@@ -99,8 +111,9 @@ async fn listen_with(
     profile_store: Arc<dyn ProfileStore>,
     config: &config::Admin,
     profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
 ) -> SocketAddr {
-    listen_followed(store, profile_store, config, profiles).await.0
+    listen_followed(store, profile_store, config, profiles, counters).await.0
 }
 
 async fn listen_followed(
@@ -108,6 +121,7 @@ async fn listen_followed(
     profile_store: Arc<dyn ProfileStore>,
     config: &config::Admin,
     profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
 ) -> (SocketAddr, SyncHandle) {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
@@ -129,6 +143,7 @@ async fn listen_followed(
         sync: sync.clone(),
         profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
+        counters,
         recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),

@@ -18,5 +18,6 @@ mod races;
 mod segments;
 mod segments_cli;
 mod stored;
+mod traffic;
 mod transfer;
 mod wire;

@@ -9,7 +9,7 @@ use flaggate::{
     model::DocumentKey,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Expected, Follower, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
+    store::{Expected, Follower, MemoryCounters, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
     telemetry::Metrics,
     tracking::Moves,
 };
@@ -61,6 +61,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         profiles: None,
         recent: Recent::off(),
         profile_store: Arc::new(MemoryProfiles::new()),
+        counters: Arc::new(MemoryCounters::new()),
         registry: metrics.registry().clone(),
         named: Arc::new([]),
         services: Arc::new([]),

@@ -9,12 +9,17 @@ mod promises;
 #[path = "../support/profiles.rs"]
 mod profile_promises;
 
+#[macro_use]
+#[path = "../support/counting.rs"]
+mod counting;
+
 #[path = "../support/upstream.rs"]
 mod upstream;
 
 mod access;
 mod cluster;
 mod contract;
+mod counted;
 mod following;
 mod gateways;
 mod imports;

@@ -11,17 +11,18 @@ use async_trait::async_trait;
 use flaggate::{
     config::Config,
     drain::Drain,
-    gateway::{self, Parts, upstream::Upstreams},
+    gateway::{self, Mirrors, Parts, upstream::Upstreams},
     model::{DocumentKey, WorldRevision},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::{Publisher, SnapshotCell, World},
-    telemetry::{AccessLog, Metrics},
+    telemetry::{AccessLog, Arms, Metrics},
 };
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::watch,
 };
 
@@ -217,6 +218,7 @@ impl Client {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) metrics: Metrics,
+    pub(crate) arms: Arms,
     pub(crate) drain: Drain,
     stop: watch::Sender<Option<Duration>>,
     thread: Option<JoinHandle<()>>,
@@ -278,19 +280,23 @@ impl Gateway {
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let (stop, told) = watch::channel(None);
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
+        let arms = Arms::new();
+        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, &Handle::current()));
         let parts = Parts {
+            mirrors,
             recent: Recent::new(&config.recent),
             upstreams,
             config: Arc::new(config),
             cell,
             metrics: metrics.clone(),
+            arms: arms.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
             drain: drain.clone(),
             profiles: source.map(|source| Profiles::new(source, &profiles, metrics.profiles())),
         };
         let signal = StopWhenTold { drain: drain.clone(), told };
         let thread = thread::spawn(move || run(parts, signal));
-        let gateway = Self { address, metrics, drain, stop, thread: Some(thread), _publisher: publisher };
+        let gateway = Self { address, metrics, arms, drain, stop, thread: Some(thread), _publisher: publisher };
         until(async || TcpStream::connect(address).await.is_ok()).await;
         gateway
     }

@@ -1,9 +1,11 @@
 //! The gateway as clients and upstreams see it: a real server, real sockets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod arms;
 mod clients;
 mod faults;
 mod harness;
 mod lifecycle;
+mod mirror;
 mod profiles;
 mod routing;

@@ -67,8 +67,8 @@ fn all(snapshot: &Snapshot, kind: Kind) -> Vec<Value> {
     match kind {
         Kind::Flags => snapshot.keys().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => snapshot.segments().filter_map(|(_, of)| segment(snapshot, of.id())).collect(),
-        Kind::KillSwitches => snapshot.kill_switches().filter_map(|of| kill_switch(snapshot, of.id())).collect(),
         Kind::Models => snapshot.models().filter_map(|id| model(snapshot, id)).collect(),
+        Kind::KillSwitches => snapshot.kill_switches().filter_map(|of| kill_switch(snapshot, of.id())).collect(),
         Kind::Deployments | Kind::Traffic => Vec::new(),
     }
 }
@@ -79,8 +79,8 @@ fn items(snapshot: &Snapshot, kind: Kind, keys: &AHashSet<Box<str>>) -> Vec<Valu
     match kind {
         Kind::Flags => wanted.into_iter().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => wanted.into_iter().filter_map(|id| segment(snapshot, id)).collect(),
-        Kind::KillSwitches => wanted.into_iter().filter_map(|id| kill_switch(snapshot, id)).collect(),
         Kind::Models => wanted.into_iter().filter_map(|id| model(snapshot, id)).collect(),
+        Kind::KillSwitches => wanted.into_iter().filter_map(|id| kill_switch(snapshot, id)).collect(),
         Kind::Deployments | Kind::Traffic => Vec::new(),
     }
 }
@@ -104,6 +104,15 @@ fn segment(snapshot: &Snapshot, id: &str) -> Option<Value> {
     }))
 }
 
+fn model(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.model_document(id).filter(|_| id.len() <= LONGEST_KEY)?.fields();
+    Some(json!({
+        "id": id,
+        "kind": short(document.get("kind")),
+        "trained_at": short(document.get("trained_at")),
+    }))
+}
+
 fn kill_switch(snapshot: &Snapshot, id: &str) -> Option<Value> {
     let document = snapshot.kill_switch(id).filter(|_| id.len() <= LONGEST_KEY)?;
     let status = document.status().unwrap_or_default();
@@ -114,15 +123,6 @@ fn kill_switch(snapshot: &Snapshot, id: &str) -> Option<Value> {
         "since": status.since,
         "percentage": status.recovery.map(|recovery| recovery.percentage),
         "updated_at": short(document.fields().get("updated_at")),
-    }))
-}
-
-fn model(snapshot: &Snapshot, id: &str) -> Option<Value> {
-    let document = snapshot.model_document(id).filter(|_| id.len() <= LONGEST_KEY)?.fields();
-    Some(json!({
-        "id": id,
-        "kind": short(document.get("kind")),
-        "trained_at": short(document.get("trained_at")),
     }))
 }
 

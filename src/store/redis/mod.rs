@@ -6,6 +6,7 @@
 
 mod audit;
 mod connection;
+mod counters;
 mod error;
 mod gateways;
 mod names;

@@ -53,6 +53,16 @@ impl Names {
         self.own("gateways")
     }
 
+    /// When each gateway that counts was last here, and the number of its last batch.
+    pub(super) fn counting(&self) -> String {
+        self.own("metrics:gateways")
+    }
+
+    /// What was counted in a minute, by its number since 1970.
+    pub(super) fn minute(&self, number: &str) -> String {
+        self.own(&format!("metrics:{number}"))
+    }
+
     /// The channel of users whose profile changed.
     pub(super) fn users_channel(&self) -> String {
         self.own("users")

@@ -1,0 +1,197 @@
+//! Counts as few bytes: a record says how long it is and which version of this wrote it, so that records can follow each
+//! other and those of a later version can be passed over.
+//!
+//! A record is: its length, the version, requests, errors, how many buckets of latency there are and each as the gap from
+//! the one before and its requests, how many registers of users there are and each as 64 × the gap from the one before
+//! plus the rank less one, and the same for users with an error. Numbers are LEB128: seven bits a byte, lowest first.
+
+use crate::model::{ArmCounts, Latency, Users};
+
+/// The version that is written and read.
+const VERSION: u8 = 1;
+
+/// Ranks that a register can have, rounded up to a power of two.
+const RANKS: u64 = 64;
+
+/// One record.
+pub(in crate::store) fn encode(counts: &ArmCounts) -> Vec<u8> {
+    let mut body = vec![VERSION];
+    number(&mut body, counts.requests);
+    number(&mut body, counts.errors);
+    number(&mut body, counts.latency.buckets().count() as u64);
+    let mut next = 0;
+    for (bucket, requests) in counts.latency.buckets() {
+        number(&mut body, u64::from(bucket) - next);
+        number(&mut body, requests);
+        next = u64::from(bucket) + 1;
+    }
+    users(&mut body, &counts.users);
+    users(&mut body, &counts.users_with_error);
+    let mut record = Vec::with_capacity(body.len() + 2);
+    number(&mut record, body.len() as u64);
+    record.append(&mut body);
+    record
+}
+
+/// Adds all records that are in `bytes`, and says whether all of them could be read; what cannot is left out.
+pub(in crate::store) fn decode(mut bytes: &[u8], into: &mut ArmCounts) -> bool {
+    let mut all = true;
+    while !bytes.is_empty() {
+        let Some(body) = read(&mut bytes).and_then(|length| take(&mut bytes, length)) else { return false };
+        match record(body) {
+            Some(counts) => into.merge(&counts),
+            None => all = false,
+        }
+    }
+    all
+}
+
+fn users(body: &mut Vec<u8>, users: &Users) {
+    number(body, users.registers().count() as u64);
+    let mut next = 0;
+    for (register, rank) in users.registers() {
+        number(body, (u64::from(register) - next) * RANKS + u64::from(rank.max(1) - 1));
+        next = u64::from(register) + 1;
+    }
+}
+
+fn number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn record(mut body: &[u8]) -> Option<ArmCounts> {
+    let (version, rest) = body.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    body = rest;
+    let mut counts = ArmCounts { requests: read(&mut body)?, errors: read(&mut body)?, ..ArmCounts::default() };
+    let (buckets, mut next) = (read(&mut body)?, 0_u64);
+    for _ in 0..buckets {
+        let bucket = next.checked_add(read(&mut body)?)?;
+        let known = u16::try_from(bucket).ok().filter(|bucket| usize::from(*bucket) < Latency::BUCKETS)?;
+        counts.latency.add(known, read(&mut body)?);
+        next = bucket + 1;
+    }
+    counts.users = registers(&mut body)?;
+    counts.users_with_error = registers(&mut body)?;
+    body.is_empty().then_some(counts)
+}
+
+fn registers(body: &mut &[u8]) -> Option<Users> {
+    let (mut users, mut next) = (Users::default(), 0_u64);
+    for _ in 0..read(body)? {
+        let told = read(body)?;
+        let register = next.checked_add(told / RANKS)?;
+        let known = u16::try_from(register).ok().filter(|register| usize::from(*register) < Users::REGISTERS)?;
+        users.add((known, u8::try_from(told % RANKS + 1).ok()?));
+        next = register + 1;
+    }
+    Some(users)
+}
+
+fn read(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let part = u64::from(byte & 0x7f);
+        if part << shift >> shift != part {
+            return None;
+        }
+        number |= part << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take<'b>(bytes: &mut &'b [u8], length: u64) -> Option<&'b [u8]> {
+    let (taken, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_users() -> impl Strategy<Value = Users> {
+        prop::collection::vec(any::<u64>(), 0..300).prop_map(|hashes| {
+            let mut users = Users::default();
+            hashes.into_iter().for_each(|hash| users.add(Users::place(hash)));
+            users
+        })
+    }
+
+    fn any_counts() -> impl Strategy<Value = ArmCounts> {
+        let latency = prop::collection::vec((any::<u64>(), 1..u64::MAX / 1_000), 0..60);
+        (any::<u32>(), any::<u32>(), latency, any_users(), any_users()).prop_map(
+            |(requests, errors, latencies, users, users_with_error)| {
+                let mut latency = Latency::default();
+                for (micros, requests) in latencies {
+                    latency.add(Latency::bucket(micros >> (micros % 60)), requests);
+                }
+                ArmCounts { requests: requests.into(), errors: errors.into(), latency, users, users_with_error }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(all in prop::collection::vec(any_counts(), 0..4)) {
+            let (mut bytes, mut expected, mut found) = (Vec::new(), ArmCounts::default(), ArmCounts::default());
+            for counts in &all {
+                bytes.append(&mut encode(counts));
+                expected.merge(counts);
+            }
+            prop_assert!(decode(&bytes, &mut found));
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn nonsense_harms_nobody(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..50_usize, counts in any_counts()) {
+            decode(&bytes, &mut ArmCounts::default());
+            let whole = encode(&counts);
+            let mut found = ArmCounts::default();
+            prop_assert!(!decode(&whole[..whole.len() - 1 - cut.min(whole.len() - 2)], &mut found));
+            prop_assert_eq!(found, ArmCounts::default());
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_passed_over() {
+        let counts = ArmCounts { requests: 3, errors: 1, ..ArmCounts::default() };
+        let mut bytes = encode(&counts);
+        bytes.extend([3, VERSION + 1, 200, 200]);
+        bytes.append(&mut encode(&counts));
+        let mut found = ArmCounts::default();
+        assert!(!decode(&bytes, &mut found));
+        assert_eq!((found.requests, found.errors), (6, 2));
+    }
+
+    /// The figures of the documentation.
+    #[test]
+    fn a_second_is_small() {
+        for (requests, users, most) in [(10, 10, 60), (300, 300, 750), (10_000, 10_000, 2_400)] {
+            let mut counts = ArmCounts { requests, ..ArmCounts::default() };
+            for number in 0..requests {
+                let spread = Users::hash(&format!("latency-{number}")) % 1_000;
+                // From 2 ms on, a tenth of them up to ten times that.
+                let micros = 2_000 + if spread < 100 { spread * 180 } else { spread };
+                counts.latency.add(Latency::bucket(micros), 1);
+                counts.users.add(Users::place(Users::hash(&format!("user-{}", number % users))));
+            }
+            let bytes = encode(&counts).len();
+            println!("{requests} requests/s of {users} users: {bytes} bytes an arm and second");
+            assert!(bytes <= most, "{requests} requests take {bytes} bytes");
+        }
+    }
+}
