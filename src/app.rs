@@ -1,7 +1,7 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
-    runtime::Runtime,
+    runtime::{self, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::JoinHandle,
@@ -49,6 +49,10 @@ const LAST_COUNTS: Duration = Duration::from_secs(1);
 /// How long the end waits for the goodbye to reach the store.
 const GOODBYE: Duration = Duration::from_millis(200);
 
+/// How much nicer the threads of the control plane are than those of the gateway. Where the machine is busy, requests come
+/// first: the scheduler gives them three times as much time, and does not let a compile go on to the end of its slice.
+const NICE: i32 = 5;
+
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
     parts: Parts,
@@ -81,7 +85,7 @@ impl App {
             Some(seed) => seed,
             None => Seed::read(&config.store)?,
         };
-        let control = Runtime::new().context("failed to start the control runtime")?;
+        let control = control_runtime().context("failed to start the control runtime")?;
         let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
         let admin_listener = control
@@ -157,15 +161,16 @@ impl App {
         Ok(Self { parts, control, signals, following, counting, access_log: writer, stop })
     }
 
-    /// Starts the demo's upstreams, and on request users who ask the first listener.
+    /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
+    /// each second.
     ///
     /// # Errors
     /// An upstream's address is taken.
-    pub fn start_demo(&self, traffic: bool) -> Result<()> {
+    pub fn start_demo(&self, faults: &demo::Faults, traffic: Option<u32>) -> Result<()> {
         let config = &self.parts.config;
-        self.control.block_on(demo::upstreams(&demo::addresses(config), self.stop.clone()))?.detach();
-        if let (true, Some(listener)) = (traffic, config.listeners.first()) {
-            self.control.spawn(demo::traffic(listener.address, self.stop.clone()));
+        self.control.block_on(demo::upstreams(&demo::addresses(config), faults, self.stop.clone()))?.detach();
+        if let (Some(per_second), Some(listener)) = (traffic, config.listeners.first()) {
+            self.control.spawn(demo::traffic(listener.address, per_second, self.stop.clone()));
         }
         Ok(())
     }
@@ -276,6 +281,20 @@ async fn follow_store(
     Ok((cell, handle, Following { stop, task, beating }))
 }
 
+/// The runtime of everything but the data plane.
+fn control_runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_multi_thread().enable_all().thread_name("control").on_thread_start(stand_back).build()
+}
+
+/// Lets the threads of the gateway go before this one.
+fn stand_back() {
+    // Elsewhere it would be for the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        log::debug!("the control plane runs as the gateway does: {error}");
+    }
+}
+
 /// Looks profiles up in their store, and forgets those that change there.
 fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> Profiles {
     let from = Arc::clone(&store);
@@ -373,5 +392,24 @@ impl ShutdownSignalWatch for StopOnSignal {
             _ = terminate.recv() => log::warn!("a second signal: stopping at once"),
         }
         ShutdownSignal::FastShutdown
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn the_control_plane_stands_back() {
+        let control = control_runtime().unwrap();
+        let here = getpriority_process(None).unwrap();
+        let (worker, blocking) = control.block_on(async {
+            let worker = tokio::spawn(async { getpriority_process(None).unwrap() }).await.unwrap();
+            (worker, tokio::task::spawn_blocking(|| getpriority_process(None).unwrap()).await.unwrap())
+        });
+        assert_eq!((worker, blocking), ((here + NICE).min(19), (here + NICE).min(19)));
+        assert_eq!(getpriority_process(None).unwrap(), here);
     }
 }

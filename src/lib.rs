@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
+//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
 //! them together. Arrows run downwards only:
 //!
 //! ```text
@@ -17,12 +17,14 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod demo;
 pub mod drain;
 pub mod eval;
 pub mod gateway;
 pub mod import;
 pub mod model;
+pub mod outbound;
 pub mod predict;
 pub mod profiles;
 pub mod recent;

@@ -107,6 +107,6 @@ fn a_network_is_put_as_it_was_exported() {
     let shown = gateway.said(&["models", "get", "net"]);
     assert!(shown.contains("characters; --json prints them"), "{shown}");
     let file = gateway.file("svm.onnx", &network("unsupported"));
-    let (code, _, err) = gateway.run(&["models", "put", "svm", &file, "--feature-columns", columns]);
+    let (code, _, err) = gateway.run(&["models", "put", "svm", &file, "--features", columns]);
     assert!(code == 5 && err.contains("/onnx: operators that are not supported: SVMClassifier"), "{code} {err}");
 }

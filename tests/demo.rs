@@ -23,7 +23,7 @@ fn any_ports() -> Vec<(String, SocketAddr)> {
 #[tokio::test]
 async fn upstreams_tell_who_they_are_and_what_they_were_told() {
     let cancel = CancellationToken::new();
-    let upstreams = demo::upstreams(&any_ports(), cancel.clone()).await.unwrap();
+    let upstreams = demo::upstreams(&any_ports(), &demo::Faults::default(), cancel.clone()).await.unwrap();
     let client = reqwest::Client::new();
     for (name, address) in upstreams.addresses() {
         let health = client.get(format!("http://{address}/healthz")).send().await.unwrap();
@@ -54,7 +54,9 @@ async fn upstreams_tell_who_they_are_and_what_they_were_told() {
 async fn a_taken_address_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let error = demo::upstreams(&[("v1-blue".into(), address)], CancellationToken::new()).await.unwrap_err();
+    let error = demo::upstreams(&[("v1-blue".into(), address)], &demo::Faults::default(), CancellationToken::new())
+        .await
+        .unwrap_err();
     let message = error.to_string();
     assert!(message.contains("\"v1-blue\"") && message.contains(&address.to_string()), "{message}");
 }
@@ -92,7 +94,7 @@ async fn users_ask_over_a_connection_that_is_kept() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (gateway, cancel) = (listener.local_addr().unwrap(), CancellationToken::new());
     let counted = count_requests(listener);
-    let traffic = tokio::spawn(demo::traffic(gateway, cancel.clone()));
+    let traffic = tokio::spawn(demo::traffic(gateway, demo::MODEST, cancel.clone()));
     counted.wait_for(10).await;
     cancel.cancel();
     let met = tokio::time::timeout(DEADLINE, traffic).await.unwrap().unwrap();
@@ -106,7 +108,7 @@ async fn users_ask_over_a_connection_that_is_kept() {
 async fn users_come_back_when_the_gateway_does() {
     let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (gateway, cancel) = (first.local_addr().unwrap(), CancellationToken::new());
-    let traffic = tokio::spawn(demo::traffic(gateway, cancel.clone()));
+    let traffic = tokio::spawn(demo::traffic(gateway, demo::MODEST, cancel.clone()));
     // The first gateway takes the connection and goes away without an answer.
     drop(tokio::time::timeout(DEADLINE, first.accept()).await.unwrap().unwrap());
     let counted = count_requests(first);

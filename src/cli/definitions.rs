@@ -10,18 +10,29 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 use super::located::Located;
-use crate::import::{self, Format, Names};
+use crate::import::{self, Format};
 
 /// Which files of a folder are read.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// Documents of flags and segments, with the places where they were read.
-#[derive(Debug, Default)]
+/// Documents of all kinds, with the places where they were read.
+#[derive(Debug)]
 pub(super) struct Definitions {
-    flags: Vec<(Value, Place)>,
-    segments: Vec<(Value, Place)>,
-    names: Names,
+    kinds: [Kind; 3],
     files: Vec<(PathBuf, String)>,
+}
+
+/// The documents of one kind.
+#[derive(Debug)]
+struct Kind {
+    word: &'static str,
+    /// What they are called together.
+    list: &'static str,
+    /// The field that says what one is called.
+    called_by: &'static str,
+    /// Whether a file says anything of the kind.
+    is_named: bool,
+    documents: Vec<(Value, Place)>,
 }
 
 /// A file, and a JSON pointer into it.
@@ -39,7 +50,9 @@ impl Definitions {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let mut paths = Vec::new();
         collect(path, &mut paths)?;
-        let (mut read, mut wrong) = (Self::default(), Vec::new());
+        let kind = |word, list, called_by| Kind { word, list, called_by, is_named: false, documents: Vec::new() };
+        let kinds = [kind("flag", "flags", "key"), kind("segment", "segments", "id"), kind("model", "models", "id")];
+        let (mut read, mut wrong) = (Self { kinds, files: Vec::new() }, Vec::new());
         for path in paths {
             let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             read.files.push((path, text));
@@ -49,30 +62,26 @@ impl Definitions {
         if !wrong.is_empty() {
             bail!("{}", wrong.join("\n"));
         }
-        if read.flags.is_empty() && read.segments.is_empty() {
-            bail!("there are no flags or segments in {}", path.display());
+        if read.kinds.iter().all(|kind| kind.documents.is_empty()) {
+            bail!("there are no flags, segments or models in {}", path.display());
         }
         Ok(read)
     }
 
     /// What an import takes.
     pub(super) fn body(&self) -> String {
-        let kinds = [("flags", self.names.flags, &self.flags), ("segments", self.names.segments, &self.segments)];
-        let named = kinds.into_iter().filter(|(_, is_named, _)| *is_named);
-        let listed = |documents: &[(Value, Place)]| documents.iter().map(|(document, _)| document.clone()).collect();
-        let body: Map<String, Value> =
-            named.map(|(name, _, documents)| (name.to_owned(), Value::Array(listed(documents)))).collect();
+        let listed = |kind: &Kind| kind.documents.iter().map(|(document, _)| document.clone()).collect();
+        let named = self.kinds.iter().filter(|kind| kind.is_named);
+        let body: Map<String, Value> = named.map(|kind| (kind.list.to_owned(), Value::Array(listed(kind)))).collect();
         Value::from(body).to_string()
     }
 
     /// `file:line` of a pointer into the body.
     pub(super) fn at(&self, pointer: &str) -> Option<String> {
-        let (documents, rest) = match pointer.strip_prefix("/flags/") {
-            Some(rest) => (&self.flags, rest),
-            None => (&self.segments, pointer.strip_prefix("/segments/")?),
-        };
+        let (list, rest) = pointer.strip_prefix('/')?.split_once('/')?;
+        let kind = self.kinds.iter().find(|kind| kind.list == list)?;
         let (position, below) = rest.split_once('/').unwrap_or((rest, ""));
-        let (_, place) = documents.get(position.parse::<usize>().ok()?)?;
+        let (_, place) = kind.documents.get(position.parse::<usize>().ok()?)?;
         let slash = if below.is_empty() { "" } else { "/" };
         Some(self.line(place.file, &format!("{}{slash}{below}", place.pointer)))
     }
@@ -88,12 +97,16 @@ impl Definitions {
         match import::read(&value, Some(Format::Flaggate)) {
             Ok(imported) => {
                 let placed = |fields: &Map<String, Value>, pointer| (fields.clone().into(), Place { file, pointer });
-                let flags = imported.flags.into_iter();
-                self.flags.extend(flags.map(|flag| placed(flag.document.fields(), flag.pointer)));
-                let segments = imported.segments.into_iter();
-                self.segments.extend(segments.map(|segment| placed(segment.document.fields(), segment.pointer)));
-                self.names.flags |= imported.names.flags;
-                self.names.segments |= imported.names.segments;
+                let [flags, segments, models] = &mut self.kinds;
+                let read = imported.flags.into_iter();
+                flags.documents.extend(read.map(|flag| placed(flag.document.fields(), flag.pointer)));
+                let read = imported.segments.into_iter();
+                segments.documents.extend(read.map(|segment| placed(segment.document.fields(), segment.pointer)));
+                let read = imported.models.into_iter();
+                models.documents.extend(read.map(|model| placed(model.document.fields(), model.pointer)));
+                flags.is_named |= imported.names.flags;
+                segments.is_named |= imported.names.segments;
+                models.is_named |= imported.names.models;
             }
             Err(faults) => {
                 let told = faults.iter().map(|fault| format!("{}: {}", self.line(file, &fault.pointer), fault.message));
@@ -104,10 +117,10 @@ impl Definitions {
 
     fn refuse_doubles(&self, wrong: &mut Vec<String>) {
         let mut seen: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
-        let flags = self.flags.iter().map(|(flag, place)| ("flag", &flag["key"], place));
-        let segments = self.segments.iter().map(|(segment, place)| ("segment", &segment["id"], place));
-        for (kind, key, place) in flags.chain(segments) {
-            let key = key.as_str().unwrap_or_default();
+        for (kind, (document, place)) in
+            self.kinds.iter().flat_map(|kind| kind.documents.iter().map(move |document| (kind, document)))
+        {
+            let (key, kind) = (document[kind.called_by].as_str().unwrap_or_default(), kind.word);
             if let Some(first) = seen.insert((kind, key), place) {
                 let (here, first) = (self.line(place.file, &place.pointer), self.line(first.file, &first.pointer));
                 wrong.push(format!("{here}: the {kind} {key:?} is defined at {first} already"));

@@ -2,6 +2,7 @@
 
 mod check;
 mod definitions;
+mod demo;
 mod documents;
 mod eval;
 mod explain;
@@ -28,11 +29,7 @@ use std::{
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{
-    app::{App, Seed},
-    config::Config,
-    demo,
-};
+use crate::{app::App, config::Config};
 
 use self::{
     failure::{Failure, Kind},
@@ -58,11 +55,7 @@ enum Command {
         config: PathBuf,
     },
     /// Run the gateway with a demo world: five upstreams, some flags and segments, everything in memory on loopback.
-    Demo {
-        /// Send a modest stream of simulated users to it.
-        #[arg(long)]
-        traffic: bool,
-    },
+    Demo(demo::Demo),
     /// Check a configuration, or print its JSON Schema.
     Check {
         /// The configuration.
@@ -143,7 +136,7 @@ enum TokenCommand {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run { config } => run(&config),
-        Command::Demo { traffic } => run_demo(traffic),
+        Command::Demo(demo) => demo.run(),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
@@ -181,22 +174,6 @@ fn run(path: &std::path::Path) -> Result<ExitCode> {
     start_logging("info,pingora=warn,pingora_core=warn");
     let config = Config::load(path, std::env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
     App::start(config, None)?.serve();
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_demo(traffic: bool) -> Result<ExitCode> {
-    start_logging("warn");
-    let config = Config::parse("config/demo.toml", demo::CONFIG, std::env::vars());
-    let config = config.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let (gateway, admin) = (config.listeners[0].address, config.admin.address);
-    let texts = demo::SEED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    let seed = Seed { texts: texts.collect() };
-    let app = App::start(config, Some(seed))?;
-    app.start_demo(traffic)?;
-    say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;
-    say("try, in another terminal:\n")?;
-    say(&demo::curl_lines(gateway, admin))?;
-    app.serve();
     Ok(ExitCode::SUCCESS)
 }
 

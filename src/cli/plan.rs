@@ -7,7 +7,7 @@ use serde_json::Value;
 /// How much of a value is shown.
 const SHOWN: usize = 60;
 
-/// One line for each segment and flag that changes and for each of its fields, then how many there are of each kind.
+/// One line for each document that changes and for each of its fields, then how many there are of each kind.
 pub(super) fn table(plan: &Value, done: bool) -> String {
     let (mut rows, mut headings) = (Vec::new(), BTreeSet::new());
     for (heading, document) in documents(plan) {
@@ -38,9 +38,10 @@ pub(super) fn table(plan: &Value, done: bool) -> String {
     lines.join("\n")
 }
 
-/// What happens to each document, under which heading: segments first, as flags name them.
+/// What happens to each document, under which heading: models first, which segments ask, then segments, which flags
+/// name.
 fn documents(plan: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
-    let kinds = [("SEGMENT", "segments"), ("FLAG", "flags")];
+    let kinds = [("MODEL", "models"), ("SEGMENT", "segments"), ("FLAG", "flags")];
     kinds.into_iter().flat_map(|(heading, name)| {
         plan[name].as_array().into_iter().flatten().map(move |document| (heading, document))
     })

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::say;
 use crate::{
     clock,
-    config::{self, TOKEN_PREFIX},
-    model::Role,
+    config::TOKEN_PREFIX,
+    model::{Role, duration},
 };
 
 /// What the token is for.
@@ -34,7 +34,7 @@ pub(super) struct New {
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {
-    config::duration(text).ok_or_else(|| "expected a duration like `90d` or `12h`".to_owned())
+    duration(text).ok_or_else(|| "expected a duration like `90d` or `12h`".to_owned())
 }
 
 /// Draws a token and prints it, once: only its hash is kept.

@@ -1,4 +1,4 @@
-//! `flaggate export`, `flaggate import` and `flaggate apply`: all flags and segments at once.
+//! `flaggate export`, `flaggate import` and `flaggate apply`: all flags, segments and models at once.
 
 use std::{
     fs,
@@ -60,7 +60,7 @@ pub(super) struct Import {
     /// Whose definitions they are: auto, flaggate, flagd, unleash or growthbook.
     #[arg(long, default_value = "auto")]
     format: String,
-    /// What happens to flags and segments that the file does not name; a kind that it says nothing of stays.
+    /// What happens to flags, segments and models that the file does not name; a kind that it says nothing of stays.
     #[arg(long, value_enum, default_value = "merge")]
     mode: Mode,
     /// Only show what would be done.
@@ -76,10 +76,10 @@ pub(super) struct Import {
 pub(super) struct Apply {
     #[command(flatten)]
     remote: Remote,
-    /// A file of flag and segment documents, or a folder of *.json, *.yaml and *.yml.
+    /// A file of flag, segment and model documents, or a folder of *.json, *.yaml and *.yml.
     #[arg(short, long = "file", value_name = "PATH")]
     file: PathBuf,
-    /// Delete the flags that no file defines; segments too, if a file defines any.
+    /// Delete the flags that no file defines; segments and models too, if a file defines any.
     #[arg(long)]
     prune: bool,
     /// Only show what would be done.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::{
     checked::*,
     error::{At, Problem},
+    outbound::Outbound,
     read::Table,
     recent::Recent,
 };
@@ -27,6 +28,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         routes: checker.routes(root),
         access_log: access_log(root),
         server: server(root),
+        outbound: Outbound::check(&mut checker, root),
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{Mirror, Recent, Redis};
+use super::{Mirror, Outbound, Recent, Redis};
 use crate::model::Role;
 
 /// The whole configuration.
@@ -34,6 +34,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Process-wide settings.
     pub server: Server,
+    /// Where flaggate itself may call.
+    pub outbound: Outbound,
 }
 
 /// An address where the gateway takes requests.

@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::mirror::MIRROR;
+use super::{mirror::MIRROR, outbound};
 use crate::model::Role;
 
 /// What a key takes.
@@ -46,7 +46,7 @@ pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, d
 
 pub(super) const REQUIRED: &str = "required";
 
-const TEXTS: Kind = Kind::List(&Kind::Text);
+pub(super) const TEXTS: Kind = Kind::List(&Kind::Text);
 
 pub(super) static ROOT: Section = Section {
     keys: &[
@@ -61,6 +61,12 @@ pub(super) static ROOT: Section = Section {
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
         key("access_log", Kind::Table(&ACCESS_LOG), "", "one line for each request"),
         key("server", Kind::Table(&SERVER), "", "process-wide settings"),
+        key(
+            "outbound",
+            Kind::Table(&outbound::KEYS),
+            "",
+            "where flaggate itself may call, for metrics and notifications",
+        ),
     ],
     later: &["privacy", "tracing", "events", "conductor"],
 };

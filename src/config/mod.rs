@@ -12,6 +12,7 @@ mod checked;
 mod error;
 mod keys;
 mod mirror;
+mod outbound;
 mod overrides;
 mod read;
 mod recent;
@@ -26,10 +27,10 @@ pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
 pub use error::ConfigError;
 pub use mirror::Mirror;
+pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};
 pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};
-pub use units::duration;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

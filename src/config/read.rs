@@ -9,6 +9,7 @@ use super::{
     keys::{Key, Kind, REQUIRED, Section},
     units,
 };
+use crate::model::duration;
 
 /// A value and its place.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ fn node(raw: Raw, path: &str, kind: &'static Kind, problems: &mut Vec<Problem>) 
         (Kind::Integer(low, high), RawValue::Integer(number)) if (*low..=*high).contains(&number) => {
             Value::Integer(number)
         }
-        (Kind::Duration, RawValue::Text(text)) => match units::duration(&text) {
+        (Kind::Duration, RawValue::Text(text)) => match duration(&text) {
             Some(duration) => Value::Duration(duration),
             None => return refuse(problems, wrong(at, path, expected(kind).as_str(), &RawValue::Text(text))),
         },

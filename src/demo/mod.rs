@@ -5,6 +5,7 @@
 //! folder.
 
 mod commands;
+mod faults;
 mod page;
 mod traffic;
 mod upstreams;
@@ -12,7 +13,8 @@ mod upstreams;
 use std::net::SocketAddr;
 
 pub use commands::curl_lines;
-pub use traffic::{Traffic, traffic};
+pub use faults::Faults;
+pub use traffic::{MODEST, Traffic, traffic};
 pub use upstreams::{DemoUpstreams, upstreams};
 
 use crate::config::Config;

@@ -1,4 +1,4 @@
-//! Simulated users who ask the gateway, about 50 requests each second.
+//! Simulated users who ask the gateway.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,7 +8,9 @@ use pingora::{
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-const PAUSE: Duration = Duration::from_millis(20);
+/// How many requests there are each second unless somebody says otherwise.
+pub const MODEST: u32 = 50;
+
 /// An answer takes longer than this only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
 const RECONNECT: Duration = Duration::from_millis(500);
@@ -29,16 +31,16 @@ pub struct Traffic {
 }
 
 /// Asks the gateway as `user-1` to `user-500` in turn, each with a country and a plan of their own, over one connection
-/// that is kept alive and made anew when it is lost. Ends when `cancel` is cancelled.
-pub async fn traffic(gateway: SocketAddr, cancel: CancellationToken) -> Traffic {
+/// that is kept alive and made anew when it is lost; at most so many requests each second. Ends when `cancel` is cancelled.
+pub async fn traffic(gateway: SocketAddr, per_second: u32, cancel: CancellationToken) -> Traffic {
     let mut met = Traffic::default();
-    Box::pin(cancel.run_until_cancelled(ask_for_ever(gateway, &mut met))).await;
+    Box::pin(cancel.run_until_cancelled(ask_for_ever(gateway, per_second, &mut met))).await;
     met
 }
 
-async fn ask_for_ever(gateway: SocketAddr, met: &mut Traffic) {
+async fn ask_for_ever(gateway: SocketAddr, per_second: u32, met: &mut Traffic) {
     let (connector, peer) = (Connector::new(None), HttpPeer::new(gateway, false, String::new()));
-    let mut ticks = interval(PAUSE);
+    let mut ticks = interval(Duration::from_secs(1) / per_second.max(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 0_u64.. {
         ticks.tick().await;

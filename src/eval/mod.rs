@@ -24,7 +24,7 @@ pub(crate) use condition::fault as condition_fault;
 pub use draw::hangs_on_user_id;
 pub use evaluate::{Evaluation, Evaluator, Flags};
 pub use explain::explain;
-pub(crate) use fields::escape;
+pub(crate) use fields::{Reader, describe, escape};
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
 pub(crate) use json::equal;
 pub(crate) use operator::parse_time;

@@ -19,7 +19,11 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
             None => match (fields.get("features"), fields.get("events")) {
                 (Some(Value::Object(_)), _) => Some(Format::Growthbook),
                 (Some(Value::Array(_)), _) | (None, Some(Value::Array(_))) => Some(Format::Unleash),
-                (None, None) if fields.get("segments").is_some_and(Value::is_array) => Some(Format::Flaggate),
+                (None, None)
+                    if ["segments", "models"].iter().any(|name| fields.get(*name).is_some_and(Value::is_array)) =>
+                {
+                    Some(Format::Flaggate)
+                }
                 _ => None,
             },
         },
@@ -29,7 +33,7 @@ pub(super) fn format(source: &Value) -> Result<Format, Fault> {
         pointer: String::new(),
         message:
             "these are no definitions of a known format; known are documents (an array of flags, or {\"flags\": [...], \
-                  \"segments\": [...]}), Unleash's features, GrowthBook's features and flagd's flags"
+                  \"segments\": [...], \"models\": [...]}), Unleash's features, GrowthBook's features and flagd's flags"
                 .to_owned(),
         effect: Effect::Quarantined,
     })

@@ -14,7 +14,7 @@ mod unleash;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Effect, Fault, FlagDocument, SegmentDocument};
+use crate::model::{Effect, Fault, FlagDocument, ModelDocument, SegmentDocument};
 
 pub use text::{TextError, parse};
 
@@ -22,7 +22,7 @@ pub use text::{TextError, parse};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Flag documents: an array, or `{"flags": [...], "segments": [...]}`.
+    /// Flag documents: an array, or `{"flags": [...], "segments": [...], "models": [...]}`.
     Flaggate,
     /// flagd's flags: `{"flags": {...}}`, with `$evaluators`.
     Flagd,
@@ -62,8 +62,10 @@ pub struct Imported {
     /// The flags, in the order of the source.
     pub flags: Vec<ImportedFlag>,
     /// The segments, in the order of the source.
-    pub segments: Vec<ImportedSegment>,
-    /// Whether the source says anything of flags, and of segments: what is not named is not meant.
+    pub segments: Vec<ImportedDocument<SegmentDocument>>,
+    /// The models, in the order of the source.
+    pub models: Vec<ImportedDocument<ModelDocument>>,
+    /// Of which kinds the source says anything: what is not named is not meant.
     pub names: Names,
     /// What could not be carried over, or only in another way.
     pub report: Vec<Note>,
@@ -80,13 +82,13 @@ pub struct ImportedFlag {
     pub document: FlagDocument,
 }
 
-/// One segment that was read.
+/// One segment or model that was read.
 #[derive(Debug)]
-pub struct ImportedSegment {
+pub struct ImportedDocument<D> {
     /// Where it stands in the source, as a JSON pointer.
     pub pointer: String,
-    /// The segment.
-    pub document: SegmentDocument,
+    /// The document.
+    pub document: D,
 }
 
 /// Of which kinds of documents a source says anything.
@@ -96,6 +98,8 @@ pub struct Names {
     pub flags: bool,
     /// Of segments.
     pub segments: bool,
+    /// Of models.
+    pub models: bool,
 }
 
 /// One thing that could not be carried over as it is.
@@ -151,7 +155,7 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
         Some(format) => format,
         None => detect::format(source).map_err(|fault| vec![fault])?,
     };
-    let mut reading = Reading { names: Names { flags: true, segments: false }, ..Reading::default() };
+    let mut reading = Reading { names: Names { flags: true, ..Names::default() }, ..Reading::default() };
     match format {
         Format::Flaggate => flaggate::read(source, &mut reading),
         Format::Flagd => flagd::read(source, &mut reading),
@@ -162,15 +166,16 @@ pub fn read(source: &Value, format: Option<Format>) -> Result<Imported, Vec<Faul
     if !reading.faults.is_empty() {
         return Err(reading.faults);
     }
-    let Reading { flags, segments, names, report, .. } = reading;
-    Ok(Imported { format, flags, segments, names, report })
+    let Reading { flags, segments, models, names, report, .. } = reading;
+    Ok(Imported { format, flags, segments, models, names, report })
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
 struct Reading {
     flags: Vec<ImportedFlag>,
-    segments: Vec<ImportedSegment>,
+    segments: Vec<ImportedDocument<SegmentDocument>>,
+    models: Vec<ImportedDocument<ModelDocument>>,
     names: Names,
     report: Vec<Note>,
     faults: Vec<Fault>,
@@ -181,13 +186,14 @@ impl Reading {
         self.faults.push(Fault { pointer: pointer.into(), message: message.into(), effect: Effect::Quarantined });
     }
 
-    /// Two definitions of one flag would overwrite each other.
+    /// Two definitions of one document would overwrite each other.
     fn refuse_doubles(&mut self) {
         let mut seen = std::collections::BTreeMap::new();
         let mut doubles = Vec::new();
         let flags = self.flags.iter().map(|flag| (("flag", flag.document.key()), &flag.pointer));
         let segments = self.segments.iter().map(|segment| (("segment", segment.document.id()), &segment.pointer));
-        for (named, pointer) in flags.chain(segments) {
+        let models = self.models.iter().map(|model| (("model", model.document.id()), &model.pointer));
+        for (named, pointer) in flags.chain(segments).chain(models) {
             if let Some(first) = seen.insert(named, pointer) {
                 doubles.push((pointer.clone(), format!("{:?} is defined at {first} already", named.1)));
             }

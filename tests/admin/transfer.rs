@@ -195,6 +195,7 @@ async fn segments_go_with_the_flags_that_name_them() {
 
     for (body, pointer) in [
         (json!({ "segments": [{ "id": "a", "name": "A" }, { "id": "a", "name": "A" }] }), "/segments/1"),
+        (json!({ "models": [{ "id": "m", "kind": "logistic", "feature_columns": [] }] }), "/models/0/coefficients"),
         (
             json!({ "segments": [{ "id": "a", "name": "A", "type": "composite", "expression": "(b" }] }),
             "/segments/0/expression",
@@ -212,4 +213,31 @@ async fn segments_go_with_the_flags_that_name_them() {
     }
     let (status, plan) = served.import("", YAML, "id: lone\nname: A single one\n").await;
     assert_eq!((status, &plan["segments"][0]["key"]), (200, &json!("lone")), "{plan}");
+}
+
+#[tokio::test]
+async fn models_go_with_the_segments_that_ask_them() {
+    let served = serve().await;
+    let churn = json!({ "id": "churn", "kind": "logistic", "feature_columns": ["visits"], "scaler": { "mean": [10.0], "scale": [2.0] },
+        "coefficients": [-1.0], "intercept": 0.0 });
+    let leaving = json!({ "id": "leaving", "name": "Leaving", "type": "ml_based", "ml_model_id": "churn",
+        "feature_columns": ["visits"] });
+    let both = json!({ "segments": [leaving], "models": [churn] });
+    let (status, plan) = served.import("", JSON, both.to_string()).await;
+    assert_eq!((status, &plan["models"]), (200, &json!([{ "key": "churn", "action": "created" }])), "{plan}");
+    let (_, exported) = served.text("/export").await;
+    let elsewhere = serve().await;
+    assert_eq!(elsewhere.import("?mode=replace", JSON, exported.clone()).await.1["counts"]["created"], 2);
+    let (_, plan) = elsewhere.import("?mode=replace", JSON, exported).await;
+    assert_eq!(plan["counts"], json!({ "created": 0, "updated": 0, "unchanged": 2, "deleted": 0 }));
+    let ask = json!({ "user_id": "ann", "segments": ["leaving"], "attributes": { "visits": 1 } });
+    assert_eq!(elsewhere.ask(Method::POST, "/segments/evaluate", Some(ask)).await.1["segments"], json!(["leaving"]));
+
+    let (status, problem) = served.import("?mode=replace", JSON, r#"{"models": []}"#).await;
+    let message = "the segment \"leaving\" asks the model \"churn\", which would be deleted";
+    assert_eq!((status, &problem["errors"][0]["message"]), (422, &json!(message)), "{problem}");
+    let (status, plan) = served.import("?mode=replace", JSON, r#"{"segments": [], "models": []}"#).await;
+    assert_eq!((status, &plan["counts"]["deleted"]), (200, &json!(2)), "{plan}");
+    let (status, plan) = served.import("", JSON, churn.to_string()).await;
+    assert_eq!((status, &plan["models"][0]["action"]), (200, &json!("created")), "a single one");
 }

@@ -55,6 +55,26 @@ async fn a_snapshot_of_segments_and_then_their_changes() {
 }
 
 #[tokio::test]
+async fn models_are_a_kind_of_their_own() {
+    let served = serve(LiveLimits::default()).await;
+    let model = |trained_at: &str| {
+        let model = json!({ "id": "churn", "kind": "logistic", "feature_columns": ["visits"], "coefficients": [1.0],
+            "scaler": { "mean": [0.0], "scale": [1.0] }, "intercept": 0.0, "trained_at": trained_at });
+        Some(model.to_string())
+    };
+    put(&served, DocumentKey::model("churn"), model("2026-01-02T03:04:05Z")).await;
+    let mut socket = served.connect().await;
+    socket.say(r#"{"subscribe": ["models"]}"#).await;
+    let item = json!({ "id": "churn", "kind": "logistic", "trained_at": "2026-01-02T03:04:05Z" });
+    assert_eq!(socket.hear().await["models"], json!([item]));
+    segment(&served, "churn", 1).await;
+    put(&served, DocumentKey::model("churn"), model("2026-01-03T03:04:05Z")).await;
+    let told = socket.hear().await;
+    let about = ["type", "model_id", "action"].map(|name| told[name].as_str().unwrap());
+    assert_eq!(about, ["model_update", "churn", "updated"], "{told}");
+}
+
+#[tokio::test]
 async fn who_never_subscribed_hears_of_flags_only() {
     let served = serve(LiveLimits::default()).await;
     let mut plain = served.connect().await;

@@ -29,9 +29,8 @@ pub(in crate::admin) fn formed<D: Document>(body: Map<String, Value>, now: Times
     let mut form = Form::new(body);
     let mut fields = Map::new();
     let mut set = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
-    for name in [D::NAMED_BY, "name"] {
-        set(name, form.required(name, Kind::Text));
-    }
+    set(D::NAMED_BY, form.required(D::NAMED_BY, Kind::Text));
+    set("name", if D::NEEDS_NAME { form.required("name", Kind::Text) } else { form.nullable("name", Kind::Text) });
     for (name, kind, null) in D::FIELDS.iter().copied() {
         set(
             name,

@@ -53,6 +53,8 @@ pub(super) trait Document: Clone + Send + Sync + Sized {
     const NAMED_BY: &'static str;
     /// The field of answers that names it.
     const TOLD_AS: &'static str;
+    /// Whether a new one needs a `name` for people.
+    const NEEDS_NAME: bool = true;
     /// The fields that are coerced, but for the names and the times.
     const FIELDS: &'static [(&'static str, Kind, Null)];
     /// Fields that the service works out: a body that replaces the document leaves them alone.

@@ -1,6 +1,10 @@
 //! Models as documents that people write.
 
 use serde_json::{Map, Value};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 
 use super::{Document, Null};
 use crate::{
@@ -15,6 +19,7 @@ impl Document for ModelDocument {
     const NOT_FOUND: &'static str = "Model not found";
     const NAMED_BY: &'static str = "id";
     const TOLD_AS: &'static str = "model_id";
+    const NEEDS_NAME: bool = false;
     /// What a model learnt is read strictly, as a program wrote it.
     const FIELDS: &'static [(&'static str, Kind, Null)] =
         &[("description", Kind::Text, Null::Absent), ("created_by", Kind::Text, Null::Absent)];
@@ -37,7 +42,11 @@ impl Document for ModelDocument {
     }
 
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
-        snapshot.check_model(self)
+        // A network takes long to compile; others of this runtime do not wait for it.
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => block_in_place(|| snapshot.check_model(self)),
+            Ok(_) | Err(_) => snapshot.check_model(self),
+        }
     }
 
     fn rests_on(&self) -> Vec<String> {

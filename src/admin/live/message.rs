@@ -30,10 +30,13 @@ pub(super) enum Kind {
     Traffic,
     /// Segments and who enters and leaves them.
     Segments,
+    /// Models, which segments ask.
+    Models,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Flags, Self::Deployments, Self::KillSwitches, Self::Traffic, Self::Segments];
+    const ALL: [Self; 6] =
+        [Self::Flags, Self::Deployments, Self::KillSwitches, Self::Traffic, Self::Segments, Self::Models];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -42,13 +45,14 @@ impl Kind {
             Self::KillSwitches => "kill_switches",
             Self::Traffic => "traffic",
             Self::Segments => "segments",
+            Self::Models => "models",
         }
     }
 
     /// Whether there is anything to tell about it yet.
     const fn is_served(self) -> bool {
         match self {
-            Self::Flags | Self::Segments => true,
+            Self::Flags | Self::Segments | Self::Models => true,
             Self::Deployments | Self::KillSwitches | Self::Traffic => false,
         }
     }
@@ -172,7 +176,7 @@ impl Update {
         let (kind, name, key_name) = match document.kind {
             DocumentKind::Flag => (Kind::Flags, "flag_update", "flag_key"),
             DocumentKind::Segment => (Kind::Segments, "segment_update", "segment_id"),
-            DocumentKind::MlModel => (Kind::Segments, "model_update", "model_id"),
+            DocumentKind::MlModel => (Kind::Models, "model_update", "model_id"),
             DocumentKind::KillSwitch => (Kind::KillSwitches, "kill_switch_update", "kill_switch_id"),
             DocumentKind::Deployment => (Kind::Deployments, "deployment_update", "deployment_id"),
         };

@@ -62,11 +62,12 @@ impl States {
     }
 }
 
-/// All documents of a kind: flags by key, segments as they are listed.
+/// All documents of a kind: flags and models by what they are called, segments as they are listed.
 fn all(snapshot: &Snapshot, kind: Kind) -> Vec<Value> {
     match kind {
         Kind::Flags => snapshot.keys().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => snapshot.segments().filter_map(|(_, of)| segment(snapshot, of.id())).collect(),
+        Kind::Models => snapshot.models().filter_map(|id| model(snapshot, id)).collect(),
         Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
     }
 }
@@ -77,6 +78,7 @@ fn items(snapshot: &Snapshot, kind: Kind, keys: &AHashSet<Box<str>>) -> Vec<Valu
     match kind {
         Kind::Flags => wanted.into_iter().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => wanted.into_iter().filter_map(|id| segment(snapshot, id)).collect(),
+        Kind::Models => wanted.into_iter().filter_map(|id| model(snapshot, id)).collect(),
         Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
     }
 }
@@ -97,6 +99,15 @@ fn segment(snapshot: &Snapshot, id: &str) -> Option<Value> {
         "type": short(document.get("type")),
         "priority": document.get("priority").and_then(Value::as_i64),
         "updated_at": short(document.get("updated_at")),
+    }))
+}
+
+fn model(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.model_document(id).filter(|_| id.len() <= LONGEST_KEY)?.fields();
+    Some(json!({
+        "id": id,
+        "kind": short(document.get("kind")),
+        "trained_at": short(document.get("trained_at")),
     }))
 }
 

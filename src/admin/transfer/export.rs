@@ -12,15 +12,15 @@ use crate::{
     model::DocumentKind,
 };
 
-/// Every flag and every segment as it is stored, by key: what an import takes back.
+/// Every flag, segment and model as it is stored, by key: what an import takes back.
 #[utoipa::path(
     get,
     path = "/export",
     tag = "transfer",
     params(("format" = Option<String>, Query, description = "`json` (unless said otherwise) or `yaml`", example = "yaml")),
     responses(
-        (status = 200, description = "all flags and segments; `damaged` names stored documents that cannot be read", content(
-            (Value = "application/json", example = json!({"flags": [{"key": "new-search", "name": "New search"}], "segments": []})),
+        (status = 200, description = "all flags, segments and models; `damaged` names stored documents that cannot be read", content(
+            (Value = "application/json", example = json!({"flags": [{"key": "new-search", "name": "New search"}], "segments": [], "models": []})),
             (Value = "application/yaml"),
         )),
         (status = 401, description = "no token, or none that is known"),
@@ -41,7 +41,9 @@ pub(super) async fn export(State(admin): State<Admin>, RawQuery(query): RawQuery
         Some(_) => return Err(Problem::invalid([("/query/format".to_owned(), "expected json or yaml".to_owned())])),
     };
     let (mut whole, mut damaged) = (Map::new(), Vec::new());
-    for (name, kind) in [("flags", DocumentKind::Flag), ("segments", DocumentKind::Segment)] {
+    for (name, kind) in
+        [("flags", DocumentKind::Flag), ("segments", DocumentKind::Segment), ("models", DocumentKind::MlModel)]
+    {
         let mut documents = Vec::new();
         for stored in admin.documents()?.list(kind).await? {
             match fields_of(kind, &stored.text, false) {

@@ -26,7 +26,7 @@ use crate::{
     },
     clock,
     import::{self, Format},
-    model::{DocumentKey, DocumentKind, Fault, FlagDocument, Role, SegmentDocument, WorldRevision},
+    model::{DocumentKey, Fault, FlagDocument, ModelDocument, Role, SegmentDocument, WorldRevision},
     snapshot::{Snapshot, World},
     store::{Store, StoreError, Stored},
 };
@@ -44,7 +44,7 @@ struct Asked {
     dry_run: bool,
 }
 
-/// Creates and updates the flags and segments that the body defines, and answers with what was done to each. Nothing is
+/// Creates and updates the flags, segments and models that the body defines, and answers with what was done to each. Nothing is
 /// written when anything is wrong with the body. `replace` deletes others of a kind that the body names: without
 /// `segments` it leaves segments alone.
 #[utoipa::path(
@@ -66,7 +66,7 @@ struct Asked {
         (status = 200, description = "the plan, carried out unless `dry_run`", body = Value, example = json!({
             "format": "flaggate", "mode": "merge", "dry_run": false,
             "counts": {"created": 1, "updated": 0, "unchanged": 0, "deleted": 0},
-            "flags": [{"key": "new-search", "action": "created"}], "segments": [], "report": []
+            "flags": [{"key": "new-search", "action": "created"}], "segments": [], "models": [], "report": []
         })),
         (status = 202, description = "done, but not all gateways that were waited for serve it yet", body = Value),
         (status = 401, description = "no token, or none that is known"),
@@ -95,7 +95,7 @@ pub(super) async fn import(
     }
     let imported = import::read(&source, asked.format).map_err(Problem::of_faults)?;
     let (format, names, report) = (imported.format, imported.names, json!(imported.report));
-    let count = imported.flags.len() + imported.segments.len();
+    let count = imported.flags.len() + imported.segments.len() + imported.models.len();
     if count > MOST_DOCUMENTS {
         let detail = format!("{count} documents; at most {MOST_DOCUMENTS} can be imported at once");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
@@ -103,24 +103,29 @@ pub(super) async fn import(
     let reported = |problem: Problem| problem.with("report", report.clone());
     let flags = imported.flags.into_iter().map(|flag| (flag.pointer, flag.document));
     let segments = imported.segments.into_iter().map(|segment| (segment.pointer, segment.document));
+    let models = imported.models.into_iter().map(|model| (model.pointer, model.document));
     let store = admin.documents()?;
     let flags = Kind::new(store, formed(flags).map_err(reported)?, asked.replace && names.flags).await?;
     let segments = Kind::new(store, formed(segments).map_err(reported)?, asked.replace && names.segments).await?;
-    let models = store.list(DocumentKind::MlModel).await?;
-    let world = world(flags.after().chain(segments.after()).chain(models.iter().map(text_of)));
-    let mut faults = segments.faults(&world, format);
+    let models = Kind::new(store, formed(models).map_err(reported)?, asked.replace && names.models).await?;
+    let world = world(flags.after().chain(segments.after()).chain(models.after()));
+    let mut faults = models.faults(&world, format);
+    faults.extend(segments.faults(&world, format));
     faults.extend(flags.faults(&world, format));
-    faults.extend(missed(&admin.cell.load(), &flags, &segments));
+    let snapshot = admin.cell.load();
+    faults.extend(missed(&snapshot, &flags, &segments));
+    faults.extend(unmodelled(&snapshot, &segments, &models));
+    drop(snapshot);
     if !faults.is_empty() {
         return Err(reported(Problem::invalid(faults)));
     }
-    let (flags, segments) = (flags.plan(), segments.plan());
-    let mut told = told(asked, format, &flags, &segments);
+    let (flags, segments, models) = (flags.plan(), segments.plan(), models.plan());
+    let mut told = told(asked, format, [("flags", &flags), ("segments", &segments), ("models", &models)]);
     told.insert("report".to_owned(), report.clone());
     if asked.dry_run {
         return Ok(Json(told).into_response());
     }
-    let done = carry_out(&admin, &caller, &in_order(flags, segments)).await.map_err(reported)?;
+    let done = carry_out(&admin, &caller, &in_order(flags, segments, models)).await.map_err(reported)?;
     let revision = done.or_else(|| admin.cell.load().revision().cloned());
     Ok(admin.acknowledged(revision.as_ref(), wait, told).await.into_response())
 }
@@ -206,11 +211,34 @@ fn missed(snapshot: &Snapshot, flags: &Kind<FlagDocument>, segments: &Kind<Segme
     .collect()
 }
 
-/// Flags rest on segments, so those are written first and removed last.
-fn in_order(flags: Vec<Entry>, segments: Vec<Entry>) -> Vec<Entry> {
-    let goes = |entry: &Entry| entry.action == Fate::Deleted;
-    let (gone, puts): (Vec<_>, Vec<_>) = segments.into_iter().partition(goes);
-    puts.into_iter().chain(flags).chain(gone).collect()
+/// Models that would be deleted and are asked by segments that would stay as they are.
+fn unmodelled(
+    snapshot: &Snapshot,
+    segments: &Kind<SegmentDocument>,
+    models: &Kind<ModelDocument>,
+) -> Vec<(String, String)> {
+    if segments.replace || !models.replace {
+        return Vec::new();
+    }
+    let gone = models.plan().into_iter().filter(|entry| entry.action == Fate::Deleted);
+    gone.flat_map(|entry| {
+        let stays = |segment: &&str| !segments.wanted.iter().any(|wanted| wanted.id() == *segment);
+        let told = |segment: &str| {
+            let message = format!("the segment {segment:?} asks the model {:?}, which would be deleted", entry.key);
+            ("/models".to_owned(), message)
+        };
+        snapshot.model_dependents(&entry.key).filter(stays).map(told).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Flags rest on segments and segments on models, so those are written first and removed last.
+fn in_order(flags: Vec<Entry>, segments: Vec<Entry>, models: Vec<Entry>) -> Vec<Entry> {
+    let parted = |entries: Vec<Entry>| -> (Vec<Entry>, Vec<Entry>) {
+        entries.into_iter().partition(|entry| entry.action == Fate::Deleted)
+    };
+    let ((segments_gone, segments), (models_gone, models)) = (parted(segments), parted(models));
+    models.into_iter().chain(segments).chain(flags).chain(segments_gone).chain(models_gone).collect()
 }
 
 /// The documents as they would be created, with their places in the source.
@@ -256,16 +284,17 @@ fn said(format: Format, below: &str, message: String) -> String {
     }
 }
 
-fn told(asked: Asked, format: Format, flags: &[Entry], segments: &[Entry]) -> Map<String, Value> {
-    let count = |fate: Fate| flags.iter().chain(segments).filter(|entry| entry.action == fate).count();
+fn told(asked: Asked, format: Format, kinds: [(&str, &Vec<Entry>); 3]) -> Map<String, Value> {
+    let all = || kinds.into_iter().flat_map(|(_, entries)| entries);
+    let count = |fate: Fate| all().filter(|entry| entry.action == fate).count();
     let counts: Map<String, Value> =
         Fate::ALL.into_iter().map(|fate| (fate.as_str().to_owned(), count(fate).into())).collect();
-    Map::from_iter([
+    let mut told = Map::from_iter([
         ("format".to_owned(), json!(format)),
         ("mode".to_owned(), if asked.replace { "replace" } else { "merge" }.into()),
         ("dry_run".to_owned(), asked.dry_run.into()),
         ("counts".to_owned(), counts.into()),
-        ("flags".to_owned(), json!(flags)),
-        ("segments".to_owned(), json!(segments)),
-    ])
+    ]);
+    told.extend(kinds.map(|(name, entries)| (name.to_owned(), json!(entries))));
+    told
 }

@@ -1,4 +1,4 @@
-//! `/export` and `/import`: all flags at once, in flaggate's own form or that of other systems.
+//! `/export` and `/import`: all flags, segments and models at once, in flaggate's own form or that of other systems.
 
 mod body;
 mod export;

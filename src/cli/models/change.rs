@@ -28,8 +28,8 @@ pub(in crate::cli) struct Put {
     /// Its document in JSON or YAML, or an ONNX file (*.onnx); `-` reads a document from standard input.
     file: PathBuf,
     /// Of an ONNX file: the attributes that are its inputs, in its order.
-    #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',')]
-    feature_columns: Vec<String>,
+    #[arg(long, alias = "feature-columns", value_name = "ATTRIBUTE", value_delimiter = ',')]
+    features: Vec<String>,
     /// Of an ONNX file: what each feature is taken for where it is missing.
     #[arg(long, value_name = "NUMBER", value_delimiter = ',', allow_negative_numbers = true)]
     mean: Vec<f64>,
@@ -103,7 +103,7 @@ impl Put {
 
     fn query(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(self.feature_columns.iter().map(|column| ("feature_columns", column)));
+        query.extend_pairs(self.features.iter().map(|column| ("feature_columns", column)));
         query.extend_pairs(self.mean.iter().map(|mean| ("mean", mean.to_string())));
         query.extend_pairs(self.output.iter().map(|output| ("output", output)));
         query.extend_pairs(self.class.iter().map(|class| ("class", class.to_string())));

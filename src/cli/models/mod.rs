@@ -21,7 +21,7 @@ pub(super) enum Models {
     List(look::List),
     /// Show one model; --json prints its document.
     Get(look::Get),
-    /// Write a model from its document, or from an ONNX file: `put churn churn.onnx --feature-columns visits,plan`.
+    /// Write a model from its document, or from an ONNX file: `put churn churn.onnx --features visits,plan`.
     Put(change::Put),
     /// Train a model on stored profiles: `train groups --kind kmeans --features visits,basket -k 4`.
     Train(train::Train),

@@ -40,7 +40,13 @@ pub(in crate::cli) struct Train {
     #[arg(long, value_enum, required_unless_present = "file")]
     kind: Option<Learnt>,
     /// The attributes that it learns from.
-    #[arg(long, value_name = "ATTRIBUTE", value_delimiter = ',', required_unless_present = "file")]
+    #[arg(
+        long,
+        alias = "feature-columns",
+        value_name = "ATTRIBUTE",
+        value_delimiter = ',',
+        required_unless_present = "file"
+    )]
     features: Vec<String>,
     /// How many clusters.
     #[arg(short, long)]

@@ -1,15 +1,23 @@
-//! Keeps who is in which segment: works it out anew for users whose profile or activity was written.
+//! Keeps who is in which segment: works it out anew for users whose profile or activity was written, and once more when that
+//! activity runs out.
 //!
 //! Flags never wait for this: they decide segments themselves. What is kept is for people and for events.
 
-use std::{sync::Arc, time::Duration};
+mod activities;
+
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prometheus::{IntCounterVec, Opts, Registry};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep_until};
 
+use self::activities::Activities;
 use crate::{
     clock,
     model::Profile,
@@ -28,11 +36,30 @@ const TOGETHER: usize = 250;
 
 /// A profile store whose writes are followed.
 ///
-/// Invariant: every user who is written through it is worked out afterwards, once the segments are known.
+/// Invariant: every user who is written through it is worked out afterwards, once the segments are known. An activity that
+/// runs out is followed by the gateway through which it was written, while that runs.
 pub struct Tracked {
     store: Arc<dyn ProfileStore>,
-    written: mpsc::Sender<String>,
+    written: mpsc::Sender<Written>,
     moves: Moves,
+}
+
+/// A user who was written.
+#[derive(Debug)]
+struct Written {
+    user_id: String,
+    activity: Activity,
+}
+
+/// What that says of the user's activity.
+#[derive(Debug)]
+enum Activity {
+    /// Nothing.
+    AsBefore,
+    /// It counts until then.
+    Until(Instant),
+    /// There is none.
+    Over,
 }
 
 /// Who moved, counted.
@@ -73,8 +100,8 @@ impl Tracked {
         let (written, mut waiting) = mpsc::channel(WAITING);
         let (working, counting) = (Arc::clone(&store), moves.clone());
         tokio::spawn(async move {
-            let mut users = Vec::with_capacity(TOGETHER);
-            while waiting.recv_many(&mut users, TOGETHER).await > 0 {
+            let mut activities = Activities::default();
+            while let Some(mut users) = next(&mut waiting, &mut activities).await {
                 users.sort_unstable();
                 users.dedup();
                 if let Err(error) = work_out(&*working, &cell.load(), &users, &counting).await {
@@ -83,16 +110,43 @@ impl Tracked {
                         users.len()
                     );
                 }
-                users.clear();
             }
         });
         Self { store, written, moves }
     }
 
-    async fn follow(&self, user_id: &str) {
+    async fn follow(&self, user_id: &str, activity: Activity) {
         // An error says that the runtime ends.
-        self.written.send(user_id.to_owned()).await.ok();
+        self.written.send(Written { user_id: user_id.to_owned(), activity }).await.ok();
     }
+}
+
+/// The users to be worked out next: those who were written, else those whose activity ran out. `None`: nobody will be written
+/// any more.
+async fn next(waiting: &mut mpsc::Receiver<Written>, activities: &mut Activities) -> Option<Vec<String>> {
+    let mut written = Vec::with_capacity(TOGETHER);
+    let ended = async {
+        match activities.next() {
+            Some(end) => sleep_until(end.into()).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        count = waiting.recv_many(&mut written, TOGETHER) => if count == 0 {
+            return None;
+        },
+        () = ended => return Some(activities.take_ended(clock::monotonic(), TOGETHER)),
+    }
+    let noted = written.into_iter().map(|Written { user_id, activity }| {
+        match activity {
+            Activity::AsBefore => {}
+            Activity::Until(end) => activities.note(&user_id, Some(end)),
+            Activity::Over => activities.note(&user_id, None),
+        }
+        user_id
+    });
+    Some(noted.collect())
 }
 
 /// Works out who is in which segments, and keeps what changed.
@@ -154,21 +208,21 @@ impl ProfileStore for Tracked {
 
     async fn put_profile(&self, user_id: &str, profile: &Profile, at: Timestamp) -> Result<bool, StoreError> {
         let is_new = self.store.put_profile(user_id, profile, at).await?;
-        self.follow(user_id).await;
+        self.follow(user_id, Activity::AsBefore).await;
         Ok(is_new)
     }
 
     async fn put_profiles(&self, profiles: &[(String, Profile)], at: Timestamp) -> Result<Vec<Unwritten>, StoreError> {
         let unwritten = self.store.put_profiles(profiles, at).await?;
         for (user_id, _) in profiles {
-            self.follow(user_id).await;
+            self.follow(user_id, Activity::AsBefore).await;
         }
         Ok(unwritten)
     }
 
     async fn patch_profile(&self, user_id: &str, patch: &ProfilePatch, at: Timestamp) -> Result<Patched, StoreError> {
         let patched = self.store.patch_profile(user_id, patch, at).await?;
-        self.follow(user_id).await;
+        self.follow(user_id, Activity::AsBefore).await;
         Ok(patched)
     }
 
@@ -183,13 +237,14 @@ impl ProfileStore for Tracked {
         ttl: Duration,
     ) -> Result<(), StoreError> {
         self.store.put_activity(user_id, activity, ttl).await?;
-        self.follow(user_id).await;
+        // The store counted from an earlier moment on, so that it has forgotten it by then.
+        self.follow(user_id, Activity::Until(clock::monotonic() + ttl)).await;
         Ok(())
     }
 
     async fn remove_activity(&self, user_id: &str) -> Result<bool, StoreError> {
         let was_known = self.store.remove_activity(user_id).await?;
-        self.follow(user_id).await;
+        self.follow(user_id, Activity::Over).await;
         Ok(was_known)
     }
 
@@ -219,5 +274,42 @@ impl ProfileStore for Tracked {
 
     async fn moved_users(&self) -> Result<MovedUsers, StoreError> {
         self.store.moved_users().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{DocumentKey, WorldRevision},
+        snapshot::World,
+        store::MemoryProfiles,
+    };
+
+    #[tokio::test]
+    async fn who_does_something_no_more_leaves() {
+        let (cell, publisher) = SnapshotCell::new();
+        let rules = json!([{ "field": "activity.current_page", "operator": "equals", "value": "/pay" }]);
+        let segment = json!({ "id": "paying", "name": "Paying", "type": "dynamic", "rules": rules }).to_string();
+        let revision = WorldRevision { epoch: "e".into(), number: 1 };
+        let world = World::new(None).load(revision, [(DocumentKey::segment("paying"), segment.into())]);
+        assert!(publisher.publish(world));
+        let store: Arc<dyn ProfileStore> = Arc::new(MemoryProfiles::new());
+        let tracked = Tracked::start(Arc::clone(&store), cell, Moves::register(&Registry::new()).unwrap());
+        let mut moved = tracked.moved_users().await.unwrap();
+        let attributes = json!({ "plan": "pro" }).as_object().cloned().unwrap();
+        let profile = Profile { attributes, ..Profile::default() };
+        tracked.put_profile("ann", &profile, clock::now()).await.unwrap();
+        let activity = json!({ "current_page": "/pay" }).as_object().cloned().unwrap();
+        tracked.put_activity("ann", &activity, Duration::from_millis(30)).await.unwrap();
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            let told = moved.next().await.unwrap();
+            heard.extend(told.iter().map(|moved| (moved.entered.clone(), moved.left.clone())));
+        }
+        assert_eq!(heard, [(vec!["paying".to_owned()], vec![]), (vec![], vec!["paying".to_owned()])]);
     }
 }

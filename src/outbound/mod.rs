@@ -1,0 +1,13 @@
+//! Calls that flaggate itself makes: questions to a Prometheus, and notifications.
+//!
+//! Their URLs come from documents, so they are not believed: only the hosts that `[outbound]` lists are called, at addresses that
+//! `guard` lets through, without redirects or proxies, with a bound on the answer and on the time.
+
+mod client;
+mod error;
+mod guard;
+pub mod notify;
+pub mod prometheus;
+
+pub use client::{Answer, Client, Names, Request};
+pub use error::OutboundError;
