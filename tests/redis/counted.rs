@@ -72,7 +72,6 @@ async fn keys_end_by_themselves_and_nonsense_is_passed_over() {
 
 /// The table of the documentation: what a gateway of so many requests a second writes, with 5 arms that share them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "the figures are what this is for")]
 async fn a_second_of_a_gateway_is_small() {
     let server = Server::start(&[]);
     let counters = RedisStore::new(server.config());
