@@ -30,7 +30,11 @@ pub(super) type Answer = (StatusCode, Json<Value>);
 
 /// Whom a write waits for: `?wait=all` or `?wait=3`, and `&timeout=2.5` for how many seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct WaitFor(Option<Wait>);
+pub(super) struct WaitFor {
+    asked: Option<Wait>,
+    /// For who did not ask: how long it would be, and since when.
+    all: Wait,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Wait {
@@ -66,7 +70,13 @@ impl WaitFor {
             }
         }
         Refusal::of_issues(issues)?;
-        Ok(Self(wait.map(|gateways| Wait { gateways, within, began: clock::monotonic() })))
+        let all = Wait { gateways: None, within, began: clock::monotonic() };
+        Ok(Self { asked: wait.map(|gateways| Wait { gateways, ..all }), all })
+    }
+
+    /// The same for a write that waits for all unless it is told otherwise.
+    pub(super) fn or_all(self) -> Self {
+        Self { asked: self.asked.or(Some(self.all)), ..self }
     }
 }
 
@@ -78,7 +88,7 @@ impl Admin {
         wait: WaitFor,
         mut body: Map<String, Value>,
     ) -> Answer {
-        let (Some(revision), WaitFor(Some(wait))) = (revision, wait) else {
+        let (Some(revision), WaitFor { asked: Some(wait), .. }) = (revision, wait) else {
             return (StatusCode::OK, Json(body.into()));
         };
         let mut pause = PAUSES.0;
@@ -122,7 +132,7 @@ mod tests {
     #[test]
     fn whom_to_wait_for() {
         let parsed = |query: &str| match WaitFor::parse(query) {
-            Ok(WaitFor(wait)) => Some(wait.map(|wait| (wait.gateways, wait.within.as_millis()))),
+            Ok(WaitFor { asked, .. }) => Some(asked.map(|wait| (wait.gateways, wait.within.as_millis()))),
             Err(_) => None,
         };
         for (query, expected) in [

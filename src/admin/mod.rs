@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod deployments;
 mod documents;
 mod dry_run;
 mod explain;
@@ -12,6 +13,7 @@ mod flags;
 mod form;
 mod gateways;
 mod health;
+mod kill_switches;
 mod live;
 mod models;
 mod ofrep;
@@ -49,9 +51,11 @@ use crate::{
 };
 
 pub use access::Access;
+pub use deployments::Deployments;
 pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
+pub use kill_switches::KillMetrics;
 pub use live::{Limits as LiveLimits, Live};
 pub use models::Training;
 pub use population::Recomputes;
@@ -85,6 +89,8 @@ pub struct Admin {
     pub registry: Registry,
     /// The flags that routes name.
     pub named: Arc<[String]>,
+    /// The routes and upstreams of the gateway.
+    pub services: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
     /// What changes, told as it happens.
@@ -101,6 +107,8 @@ pub struct Admin {
     pub recomputes: Recomputes,
     /// The model that is being trained, if one is.
     pub training: Training,
+    /// What deployments need of this gateway.
+    pub deployments: Deployments,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -124,6 +132,8 @@ pub fn router(admin: Admin) -> Router {
         .merge(access::router())
         .merge(flags::router())
         .merge(segments::router())
+        .merge(kill_switches::router())
+        .merge(deployments::router())
         .merge(transfer::router())
         .merge(traffic::router())
         .merge(trail::router())

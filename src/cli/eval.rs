@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::say;
 use crate::{
     clock,
-    model::{Context, DocumentKey, FlagDocument, WorldRevision},
+    model::{Context, DocumentKey, DocumentKind, FlagDocument, WorldRevision},
     snapshot::{Snapshot, World},
     store::seeds,
 };
@@ -32,6 +32,12 @@ pub(super) struct Evaluate {
     /// The environment, for flags with overrides.
     #[arg(long)]
     environment: Option<String>,
+    /// A JSON array of kill switches, as `GET /kill-switches` gives them, or one.
+    #[arg(long, value_name = "FILE", requires = "flags")]
+    kill_switches: Option<PathBuf>,
+    /// The region of the gateway, for kill switches of one.
+    #[arg(long, requires = "kill_switches")]
+    region: Option<String>,
     /// Tell every step of the way.
     #[arg(long)]
     explain: bool,
@@ -48,8 +54,11 @@ impl Evaluate {
         let snapshot =
             self.snapshot(&text).with_context(|| format!("{} is no JSON of flags and segments", file.display()))?;
         let own = snapshot.document(key).map(FlagDocument::to_text).unwrap_or_default();
-        let is_meant = |name: &str| name == key || own.contains(&Value::from(name).to_string());
-        for diagnostic in snapshot.diagnostics().filter(|diagnostic| is_meant(&diagnostic.document.key)) {
+        let is_meant = |document: &DocumentKey| {
+            let name = &*document.key;
+            document.kind == DocumentKind::KillSwitch || name == key || own.contains(&Value::from(name).to_string())
+        };
+        for diagnostic in snapshot.diagnostics().filter(|diagnostic| is_meant(&diagnostic.document)) {
             log::warn!("{}", serde_json::to_string(diagnostic)?);
         }
         let Some(flag) = snapshot.flag(key) else {
@@ -83,9 +92,20 @@ impl Evaluate {
             };
             Ok((named, document.to_string().into()))
         });
-        let documents: Vec<(DocumentKey, Arc<str>)> = documents.collect::<Result<_>>()?;
+        let mut documents: Vec<(DocumentKey, Arc<str>)> = documents.collect::<Result<_>>()?;
+        documents.extend(self.switches()?);
         let revision = WorldRevision { epoch: "file".into(), number: 1 };
-        Ok(World::new(self.environment.as_deref()).load(revision, documents))
+        Ok(World::new(self.environment.as_deref()).in_region(self.region.as_deref()).load(revision, documents))
+    }
+
+    fn switches(&self) -> Result<Vec<(DocumentKey, Arc<str>)>> {
+        let Some(file) = &self.kill_switches else { return Ok(Vec::new()) };
+        let text = fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let named = |switch: Value| {
+            let id = switch["id"].as_str().with_context(|| format!("a kill switch in {} has no id", file.display()))?;
+            Ok((DocumentKey::kill_switch(id), switch.to_string().into()))
+        };
+        seeds(&file.display().to_string(), &text)?.into_iter().map(named).collect()
     }
 }
 

@@ -80,7 +80,7 @@ fn for_people(told: &Value) -> String {
     let decision = &told["decision"];
     if decision.is_object() {
         let why = text(&decision["strategy"]);
-        let fell_back = if decision["fell_back"] == true { ", as another upstream is unhealthy" } else { "" };
+        let fell_back = if decision["fell_back"] == true { ", as another upstream is unhealthy or killed" } else { "" };
         let available = if decision["available"] == false { "; NO HEALTHY ENDPOINT" } else { "" };
         fact("upstream", format!("{} (by {why}{fell_back}{available})", text(&decision["upstream"])));
     }

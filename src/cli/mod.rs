@@ -8,6 +8,7 @@ mod eval;
 mod explain;
 mod failure;
 mod flags;
+mod kill;
 mod located;
 mod models;
 mod plan;
@@ -79,6 +80,8 @@ enum Command {
     /// Look at segments and change them, and see who is in them.
     #[command(subcommand)]
     Segments(segments::Segments),
+    /// Kill flags at once: they give their default until `--lift` undoes it.
+    Kill(kill::Kill),
     /// Look at what is stored of users, and change it.
     #[command(subcommand)]
     Profiles(profiles::Profiles),
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Segments(segments) => segments.run(),
+        Command::Kill(kill) => kill.run(),
         Command::Profiles(profiles) => profiles.run(),
         Command::Models(models) => models.run(),
         Command::Completions { shell } => completions(shell),

@@ -45,6 +45,11 @@ pub(super) struct Answer {
 pub(super) type Body = (&'static str, String);
 
 impl Remote {
+    /// A gateway of this process.
+    pub(super) fn at(admin: std::net::SocketAddr) -> Self {
+        Self { admin: format!("http://{admin}"), token_file: None }
+    }
+
     /// The JSON that a request is answered with.
     pub(super) fn ask(&self, method: &Method, path: &str) -> Result<Value> {
         let request = Request { method: method.clone(), path: path.to_owned(), ..Request::default() };

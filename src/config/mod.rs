@@ -109,4 +109,10 @@ impl Config {
                 .map(|flag| &**flag)
         })
     }
+
+    /// The names of all routes, then of all upstreams.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let routes = self.routes.iter().map(|route| route.name.as_str());
+        routes.chain(self.upstreams.iter().map(|upstream| upstream.name.as_str()))
+    }
 }

@@ -22,6 +22,9 @@ use crate::config::Config;
 /// `config/demo.toml`.
 pub const CONFIG: &str = include_str!("../../config/demo.toml");
 
+/// `config/demo-deployment.json`.
+pub const DEPLOYMENT: &str = include_str!("../../config/demo-deployment.json");
+
 /// What the demo's store is filled with: the flags, and the segments that many shops have.
 pub const SEED: &[(&str, &str)] = &[
     ("config/demo-flags.json", include_str!("../../config/demo-flags.json")),

@@ -63,6 +63,7 @@ fn draws(step: &Step, flag: &CompiledFlag) -> bool {
             rollout.is_some_and(|rollout| divides(by_user(&rollout.bucketing), rollout.threshold, &rollout.serve))
         }
         Step::Stage { active: false, .. }
+        | Step::Kill { .. }
         | Step::Parent { .. }
         | Step::Prerequisite { .. }
         | Step::Target

@@ -9,6 +9,7 @@ use super::{
     bucket::BUCKETS,
     condition::Truth,
     json,
+    kill::Kills,
     lanes::{LANES, md5_buckets},
     segment::{Scope, Segment, SegmentIndex},
 };
@@ -21,6 +22,9 @@ pub trait Flags {
 
     /// The segments, by their positions.
     fn segments(&self) -> &[Option<Arc<Segment>>];
+
+    /// The active kill switches; none while nothing is killed.
+    fn kills(&self) -> Option<&Kills>;
 }
 
 /// The answer to one evaluation.
@@ -75,6 +79,7 @@ impl<'s> Evaluation<'s> {
 /// Invariant: evaluation cannot fail or panic: it gives a value and a reason.
 pub struct Evaluator<'s, 'c, F> {
     flags: &'s F,
+    kills: Option<&'s Kills>,
     scope: Scope<'s, 'c>,
     memo: SmallVec<[(FlagIndex, Answer); 16]>,
     /// The bucket of a flag's rollout that was worked out beforehand.
@@ -101,26 +106,54 @@ impl Observer for () {
 /// One step of an evaluation.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Parent { off: bool },
-    Prerequisite { position: usize, met: bool },
+    /// A switch selects the flag, or, below a parent, one of its ancestors.
+    Kill {
+        switch: u16,
+        killed: bool,
+    },
+    Parent {
+        off: bool,
+    },
+    Prerequisite {
+        position: usize,
+        met: bool,
+    },
     Target,
-    Rule { position: u16, truth: Truth, bucket: Option<u16>, served: bool },
-    Stage { position: u16, active: bool, served: bool },
+    Rule {
+        position: u16,
+        truth: Truth,
+        bucket: Option<u16>,
+        served: bool,
+    },
+    Stage {
+        position: u16,
+        active: bool,
+        served: bool,
+    },
     Bucket(Option<u16>),
-    Rollout { served: bool },
+    Rollout {
+        served: bool,
+    },
 }
 
 impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
     /// Starts evaluating for one context.
     #[must_use]
     pub fn new(flags: &'s F, context: Context<'c>) -> Self {
-        Self { flags, scope: Scope::new(context, flags.segments()), memo: SmallVec::new(), known: None }
+        let scope = Scope::new(context, flags.segments());
+        Self { flags, kills: flags.kills(), scope, memo: SmallVec::new(), known: None }
     }
 
     /// Whether the user is a member of a segment.
     #[must_use]
     pub fn is_member(&self, segment: SegmentIndex) -> bool {
         self.scope.is_member(segment)
+    }
+
+    /// The id of the first active kill switch that names a route or an upstream and applies to the user.
+    #[must_use]
+    pub fn killer_of(&self, service: &str) -> Option<&'s str> {
+        self.kills?.killer_of_service(service, &self.scope).map(|kill| &*kill.switch().id)
     }
 
     /// Evaluates one flag; `None` if it is not there.
@@ -151,17 +184,22 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
     /// Evaluates one flag and reports its steps (not those of its prerequisites).
     pub(crate) fn observed(&mut self, flag: FlagIndex, observer: &mut impl Observer) -> Option<Evaluation<'s>> {
         let compiled = self.flags.get(flag)?;
-        let Answer { outcome, reason, detail } = self.answer(compiled, observer);
+        let Answer { outcome, reason, detail } = self.answer(flag, compiled, observer);
         Some(Evaluation { outcome: &compiled.outcomes[usize::from(outcome)], reason, detail })
     }
 
-    fn answer(&mut self, flag: &'s CompiledFlag, observer: &mut impl Observer) -> Answer {
+    fn answer(&mut self, index: FlagIndex, flag: &'s CompiledFlag, observer: &mut impl Observer) -> Answer {
         let plain = |outcome, reason| Answer { outcome, reason, detail: None };
+        if let Some(kills) = self.kills
+            && self.is_killed(kills, index, observer)
+        {
+            return plain(flag.default, Reason::Killed);
+        }
         if let Switch::Off(detail) = flag.switch {
             return Answer { outcome: flag.off, reason: Reason::FlagDisabled, detail };
         }
         if flag.parent != Parent::None {
-            let off = self.is_parent_off(flag.parent);
+            let off = self.is_parent_off(flag.parent, observer);
             observer.observe(|| Step::Parent { off });
             if off {
                 return plain(flag.off, Reason::ParentDisabled);
@@ -180,13 +218,26 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         self.rollout(flag, observer)
     }
 
-    fn is_parent_off(&mut self, mut parent: Parent) -> bool {
+    fn is_killed(&self, kills: &Kills, flag: FlagIndex, observer: &mut impl Observer) -> bool {
+        kills.of_flag(flag).any(|(switch, kill)| {
+            let killed = kill.applies(&self.scope);
+            observer.observe(|| Step::Kill { switch, killed });
+            killed
+        })
+    }
+
+    fn is_parent_off(&self, mut parent: Parent, observer: &mut impl Observer) -> bool {
         loop {
             match parent {
                 Parent::None => return false,
                 Parent::Missing => return true,
                 Parent::Flag(flag) => match self.flags.get(flag) {
-                    Some(compiled) if compiled.switch == Switch::On => parent = compiled.parent,
+                    Some(compiled) if compiled.switch == Switch::On => {
+                        if self.kills.is_some_and(|kills| self.is_killed(kills, flag, observer)) {
+                            return true;
+                        }
+                        parent = compiled.parent;
+                    }
                     _ => return true,
                 },
             }
@@ -200,13 +251,13 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
         let answer = match self.memo.iter().find(|(known, _)| *known == index) {
             Some((_, answer)) => *answer,
             None => {
-                let answer = self.answer(flag, &mut ());
+                let answer = self.answer(index, flag, &mut ());
                 self.memo.push((index, answer));
                 answer
             }
         };
         let outcome = &flag.outcomes[usize::from(answer.outcome)];
-        let met = !matches!(answer.reason, Reason::FlagDisabled | Reason::ParentDisabled)
+        let met = !matches!(answer.reason, Reason::Killed | Reason::FlagDisabled | Reason::ParentDisabled)
             && match &prerequisite.wants {
                 Wants::Truthy => outcome.truthy,
                 Wants::Variations(variations) => variations.contains(&outcome.variation),

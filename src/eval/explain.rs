@@ -1,17 +1,21 @@
 //! The whole path of one evaluation, for people who ask why.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     bucket::{BUCKETS, Hash},
     evaluate::{Evaluator, Flags, Observer, Step},
     flag::{Bucketing, CompiledFlag, FlagIndex, Serve, Wants},
+    kill::KillSwitch,
+    segment::Scope,
 };
 use crate::model::Context;
 
 /// Evaluates one flag and tells every step: `{key, value, variation, reason, detail, prerequisites_met, steps: […]}`.
 ///
-/// A step names itself (`parent`, `prerequisite`, `target`, `rule`, `bucket`, `stage`, `rollout`); a rule shows each
+/// A step names itself (`kill_switch`, `parent`, `prerequisite`, `target`, `rule`, `bucket`, `stage`, `rollout`); a rule shows each
 /// condition with the attribute that was seen and why it does not hold. Buckets and percentages are in percent. The
 /// evaluation is not counted. `None` if there is no such flag.
 #[must_use]
@@ -20,7 +24,8 @@ pub fn explain<F: Flags>(flags: &F, flag: FlagIndex, context: Context<'_>) -> Op
     let mut steps = Steps(Vec::new());
     let mut evaluator = Evaluator::new(flags, context);
     let evaluation = evaluator.observed(flag, &mut steps)?;
-    let steps: Vec<Value> = steps.0.into_iter().map(|step| tell(step, compiled, &mut evaluator, &context)).collect();
+    let steps: Vec<Value> =
+        steps.0.into_iter().map(|step| tell(flags, step, compiled, &mut evaluator, &context)).collect();
     Some(json!({
         "key": compiled.key,
         "value": evaluation.value(),
@@ -41,12 +46,14 @@ impl Observer for Steps {
 }
 
 fn tell<'s, F: Flags>(
+    flags: &F,
     step: Step,
     flag: &CompiledFlag,
     evaluator: &mut Evaluator<'s, '_, F>,
     context: &Context<'_>,
 ) -> Value {
     match step {
+        Step::Kill { switch, killed } => kill(flags, switch, killed, evaluator.scope()),
         Step::Parent { off } => json!({ "step": "parent", "off": off }),
         Step::Prerequisite { position, met } => prerequisite(flag, position, met, evaluator),
         Step::Target => json!({ "step": "target", "user_id": context.user_id, "served": true }),
@@ -90,6 +97,33 @@ fn tell<'s, F: Flags>(
             })
         }
     }
+}
+
+/// One that is active and selects the flag, or an ancestor of it.
+fn kill<F: Flags>(flags: &F, switch: u16, killed: bool, scope: &Scope<'_, '_>) -> Value {
+    let Some(kill) = flags.kills().and_then(|kills| kills.at(switch)) else { return Value::Null };
+    let KillSwitch { id, scope: about, status, segments, .. } = kill.switch();
+    let mut told = json!({
+        "step": "kill_switch",
+        "id": id,
+        "scope": about.as_str(),
+        "state": status.state,
+        "killed": killed,
+        "since": status.since,
+        "because": status.reason,
+    });
+    if let Some(segments) = segments {
+        told["segments"] = json!(segments);
+    }
+    if kill.let_through() > 0 {
+        let drawn = Bucketing { hash: Hash::Md5, salt: Arc::clone(id), ..Bucketing::default() };
+        told["let_through"] = percent(Some(kill.let_through()));
+        told["bucket"] = bucketing(&drawn, kill.bucket(scope));
+        if scope.context.user_id.is_empty() {
+            told["bucket"]["because"] = "who has no id waits for the end of the recovery".into();
+        }
+    }
+    told
 }
 
 fn prerequisite<F: Flags>(

@@ -9,6 +9,7 @@ mod explain;
 mod fields;
 mod flag;
 mod json;
+mod kill;
 mod lanes;
 mod membership;
 mod operator;
@@ -27,6 +28,8 @@ pub use explain::explain;
 pub(crate) use fields::{Reader, describe, escape};
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};
 pub(crate) use json::equal;
+pub use kill::{Affected, Breaking, Kill, KillScope, KillSwitch, Kills, Recovering, check_kill_switch};
+pub(crate) use kill::{Names as KillNames, kill_references};
 pub(crate) use operator::parse_time;
 pub use schema::check;
 pub use segment::{

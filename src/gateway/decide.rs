@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::upstream::Upstreams;
 use crate::{
     config::{Route, UpstreamIndex},
     eval::{Evaluation, Flags as _, Segment, SegmentIndex},
@@ -17,7 +18,7 @@ use crate::{
 pub(super) struct Decision {
     pub(super) strategy: &'static str,
     pub(super) upstream: UpstreamIndex,
-    /// A strategy would have sent it to an upstream without a healthy endpoint.
+    /// A strategy would have sent it to an upstream without a healthy endpoint, or to one that is killed.
     pub(super) fell_back: bool,
 }
 
@@ -30,7 +31,9 @@ pub(super) struct Tried<'a> {
     pub(super) variation: Option<&'a str>,
     /// Where that would lead; `None`: nowhere, so the next strategy is tried.
     pub(super) upstream: Option<UpstreamIndex>,
-    /// Whether there is a healthy endpoint, so that this is taken.
+    /// The kill switch that keeps the user from there, or from all strategies of the route.
+    pub(super) killed_by: Option<&'a str>,
+    /// Whether there is a healthy endpoint and no kill switch, so that this is taken.
     pub(super) is_taken: bool,
 }
 
@@ -54,6 +57,15 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
         let evaluation = self.snapshot.flag(key).and_then(|flag| self.evaluator.evaluate(flag));
         self.seen.push((key, evaluation));
         evaluation
+    }
+
+    /// The kill switch that keeps the user from a route's strategies or from an upstream.
+    fn killer_of(&self, service: &str) -> Option<&'s str> {
+        self.evaluator.killer_of(service)
+    }
+
+    fn killer_of_upstream(&self, upstream: Option<UpstreamIndex>, upstreams: &Upstreams) -> Option<&'s str> {
+        self.killer_of(upstreams.name(upstream?))
     }
 
     /// The segments that the user is a member of, among those that the flags evaluated so far name and these; those of the
@@ -108,29 +120,33 @@ impl Evaluated for RouteFlags<'_, '_, '_> {
     }
 }
 
-/// Decides for one request; `is_available` says whether an upstream has a healthy endpoint, and `tried` is told of each
-/// strategy. The route's own upstream is taken whatever its health.
+/// Decides for one request; `tried` is told of each strategy. A strategy that leads to an upstream that is killed for the
+/// user, or any strategy of a route that is, is passed over. The route's own upstream is taken whatever its health, and
+/// though it be killed: there is nothing else.
 pub(super) fn decide<'r>(
     route: &'r Route,
     flags: &mut RouteFlags<'_, '_, 'r>,
-    is_available: impl Fn(UpstreamIndex) -> bool,
+    upstreams: &Upstreams,
     mut tried: impl FnMut(Tried<'_>),
 ) -> Decision {
     let mut fell_back = false;
-    let mut take = |strategy, flag, variation: Option<&str>, upstream: Option<UpstreamIndex>| {
-        let is_taken = upstream.is_some_and(&is_available);
-        tried(Tried { strategy, flag, variation, upstream, is_taken });
-        if let (Some(upstream), true) = (upstream, is_taken) {
-            return Some(Decision { strategy, upstream, fell_back });
-        }
-        fell_back |= upstream.is_some();
-        None
-    };
+    let route_killer = flags.killer_of(&route.name);
+    let mut take =
+        |strategy, flag, variation: Option<&str>, upstream: Option<UpstreamIndex>, killed_by: Option<&str>| {
+            let is_taken = killed_by.is_none() && upstream.is_some_and(|upstream| upstreams.is_available(upstream));
+            tried(Tried { strategy, flag, variation, upstream, killed_by, is_taken });
+            if let (Some(upstream), true) = (upstream, is_taken) {
+                return Some(Decision { strategy, upstream, fell_back });
+            }
+            fell_back |= upstream.is_some();
+            None
+        };
     for feature in &route.features {
         let variation = flags.evaluate(&feature.flag).map(|evaluation| evaluation.variation());
         let target =
             feature.variations.iter().find(|(name, _)| Some(name.as_str()) == variation).map(|(_, upstream)| *upstream);
-        if let Some(decision) = take("features", &feature.flag, variation, target) {
+        let killed_by = route_killer.or_else(|| flags.killer_of_upstream(target, upstreams));
+        if let Some(decision) = take("features", &feature.flag, variation, target, killed_by) {
             return decision;
         }
     }
@@ -138,7 +154,9 @@ pub(super) fn decide<'r>(
         let evaluation = flags.evaluate(&canary.flag);
         let is_on = evaluation.is_some_and(|evaluation| evaluation.is_truthy());
         let variation = evaluation.map(|evaluation| evaluation.variation());
-        if let Some(decision) = take("canary", &canary.flag, variation, is_on.then_some(canary.upstream)) {
+        let target = is_on.then_some(canary.upstream);
+        let killed_by = route_killer.or_else(|| flags.killer_of_upstream(target, upstreams));
+        if let Some(decision) = take("canary", &canary.flag, variation, target, killed_by) {
             return decision;
         }
     }
@@ -149,7 +167,8 @@ pub(super) fn decide<'r>(
             Some("green") => Some(sides.green),
             Some(_) | None => None,
         };
-        if let Some(decision) = take("blue_green", &sides.flag, variation, side) {
+        let killed_by = route_killer.or_else(|| flags.killer_of_upstream(side, upstreams));
+        if let Some(decision) = take("blue_green", &sides.flag, variation, side, killed_by) {
             return decision;
         }
     }

@@ -135,17 +135,22 @@ impl Witness for Notes<'_> {
     fn tried(&mut self, tried: &Tried<'_>) {
         let result = match (tried.upstream, tried.variation) {
             (Some(_), _) if tried.is_taken => "taken",
+            (Some(_), _) if tried.killed_by.is_some() => "killed",
             (Some(_), _) => "upstream_unhealthy",
             (None, Some(_)) => "no_match",
             (None, None) => "unknown_flag",
         };
-        self.tried.push(json!({
+        let mut told = json!({
             "strategy": tried.strategy,
             "flag": tried.flag,
             "variation": tried.variation,
             "upstream": tried.upstream.map(|upstream| self.upstreams.name(upstream).to_string()),
             "result": result,
-        }));
+        });
+        if let Some(switch) = tried.killed_by {
+            told["killed_by"] = switch.into();
+        }
+        self.tried.push(told);
     }
 
     fn decided(&mut self, seen: &Seen<'_>) {

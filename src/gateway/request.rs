@@ -250,8 +250,7 @@ impl Requests {
         let attributes = WithProfile::new(&said, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
-        let is_available = |upstream| upstreams.is_available(upstream);
-        let decision = decide(route, &mut flags, is_available, |tried| witness.tried(&tried));
+        let decision = decide(route, &mut flags, upstreams, |tried| witness.tried(&tried));
         for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
             flags.evaluate(key);
         }

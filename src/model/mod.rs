@@ -31,7 +31,7 @@ pub(crate) use duration::number_and_unit;
 pub use fault::{Diagnostic, Effect, Fault};
 pub use flag::FlagDocument;
 pub use imagined::ImaginedRequest;
-pub use kill_switch::KillSwitchDocument;
+pub use kill_switch::{Activation, KillState, KillStatus, KillSwitchDocument, Recovery};
 pub use profile::{Profile, WithProfile};
 pub use reason::{Detail, Reason};
 pub use revision::WorldRevision;

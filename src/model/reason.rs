@@ -7,9 +7,11 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Reason {
+    /// A kill switch forces the flag to its default.
+    Killed,
     /// The flag is off (or could not be compiled, or stands on a cycle).
     FlagDisabled,
-    /// An ancestor of the flag is off.
+    /// An ancestor of the flag is off or killed.
     ParentDisabled,
     /// A prerequisite is not met.
     PrerequisitesNotMet,
@@ -23,7 +25,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason; the position of each is its `index`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Killed,
         Self::FlagDisabled,
         Self::ParentDisabled,
         Self::PrerequisitesNotMet,
@@ -42,6 +45,7 @@ impl Reason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Killed => "killed",
             Self::FlagDisabled => "flag_disabled",
             Self::ParentDisabled => "parent_disabled",
             Self::PrerequisitesNotMet => "prerequisites_not_met",

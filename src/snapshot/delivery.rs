@@ -3,22 +3,32 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::source::{Source, misnamed, take};
-use crate::model::{
-    Action, Change, DeploymentDocument, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, KillSwitchDocument,
+use crate::{
+    eval::{self, KillSwitch},
+    model::{
+        Action, Change, DeploymentDocument, Diagnostic, DocumentKey, DocumentKind, Effect, Fault, KillSwitchDocument,
+    },
 };
 
 /// What a snapshot has of kill switches and deployments.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    pub(super) kill_switches: BTreeMap<Arc<str>, Arc<KillSwitchDocument>>,
+    pub(super) kill_switches: BTreeMap<Arc<str>, Arc<Switch>>,
     pub(super) deployments: BTreeMap<Arc<str>, Arc<DeploymentDocument>>,
     pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// A kill switch, as it came and as it was understood.
+#[derive(Debug)]
+pub(super) struct Switch {
+    pub(super) document: KillSwitchDocument,
+    pub(super) checked: Arc<KillSwitch>,
 }
 
 /// The documents, and what was made of them last.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryWorld {
-    kill_switches: BTreeMap<Arc<str>, Source<KillSwitchDocument>>,
+    kill_switches: BTreeMap<Arc<str>, Source<Switch>>,
     deployments: BTreeMap<Arc<str>, Source<DeploymentDocument>>,
     built: Arc<Delivery>,
 }
@@ -45,16 +55,22 @@ impl DeliveryWorld {
         )
     }
 
-    /// Takes the changes of kill switches and deployments in, and tells each that is one.
-    pub(super) fn apply(&mut self, changes: &[Change], mut tell: impl FnMut(DocumentKey, Action)) {
+    /// The kill switches that are active in a region.
+    pub(super) fn active<'d>(&'d self, region: Option<&'d str>) -> impl Iterator<Item = Arc<KillSwitch>> + 'd {
+        let switches = self.built.kill_switches.values().map(|switch| &switch.checked);
+        switches.filter(move |switch| switch.status.is_active() && switch.is_here(region)).map(Arc::clone)
+    }
+
+    /// Takes the changes of kill switches and deployments in, and tells each that is one. Says whether there was any.
+    pub(super) fn apply(&mut self, changes: &[Change], mut tell: impl FnMut(DocumentKey, Action)) -> bool {
         let mut is_changed = false;
         for Change { document, text } in changes {
             let id = &document.key;
             let action = match document.kind {
                 DocumentKind::Flag | DocumentKind::Segment | DocumentKind::MlModel => None,
-                DocumentKind::KillSwitch => take(&mut self.kill_switches, id, text.as_ref(), |text| {
-                    read(id, KillSwitchDocument::parse(text), KillSwitchDocument::id)
-                }),
+                DocumentKind::KillSwitch => {
+                    take(&mut self.kill_switches, id, text.as_ref(), |text| read_switch(id, text))
+                }
                 DocumentKind::Deployment => take(&mut self.deployments, id, text.as_ref(), |text| {
                     read(id, DeploymentDocument::parse(text), DeploymentDocument::id)
                 }),
@@ -67,6 +83,7 @@ impl DeliveryWorld {
         if is_changed {
             self.build();
         }
+        is_changed
     }
 
     fn build(&mut self) {
@@ -98,6 +115,14 @@ fn served<D>(
         }
     }
     served
+}
+
+/// Reads a kill switch that is stored under `id`: one of which anything matters and cannot be understood is not used.
+fn read_switch(id: &str, text: &str) -> Result<Arc<Switch>, Vec<Fault>> {
+    let document = Arc::unwrap_or_clone(read(id, KillSwitchDocument::parse(text), KillSwitchDocument::id)?);
+    let (checked, mut faults) = eval::check_kill_switch(&document);
+    faults.retain(|fault| fault.effect == Effect::Quarantined);
+    if faults.is_empty() { Ok(Arc::new(Switch { document, checked: Arc::new(checked) })) } else { Err(faults) }
 }
 
 /// Reads a document that is stored under `id`.

@@ -6,6 +6,9 @@ mod check_segments;
 mod delivery;
 mod effective;
 mod graph;
+#[cfg(test)]
+mod kill_tests;
+mod kills;
 mod listing;
 mod population;
 mod propose;
@@ -19,12 +22,15 @@ mod tests;
 mod usage;
 mod world;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ahash::AHashMap;
 
 use crate::{
-    eval::{self, CompiledFlag, FlagIndex, Flags, Segment, SegmentIndex, VariationTally},
+    eval::{self, CompiledFlag, FlagIndex, Flags, KillSwitch, Kills, Segment, SegmentIndex, VariationTally},
     model::{
         Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
         SegmentDocument, WorldRevision,
@@ -36,6 +42,7 @@ use delivery::Delivery;
 use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
+pub use kills::did_you_mean;
 pub use listing::Listed;
 pub use population::{Estimate, Overlap};
 pub use propose::Proposal;
@@ -53,12 +60,15 @@ pub type Evaluator<'s, 'c> = eval::Evaluator<'s, 'c, Snapshot>;
 pub struct Snapshot {
     revision: Option<WorldRevision>,
     environment: Option<Arc<str>>,
+    region: Option<Arc<str>>,
     /// By [`FlagIndex`]; a removed flag leaves a hole until its place is taken.
-    flags: Vec<Option<Arc<Flag>>>,
+    flags: Arc<Vec<Option<Arc<Flag>>>>,
     index: Arc<AHashMap<Arc<str>, FlagIndex>>,
     diagnostics: Arc<BTreeMap<Arc<str>, Vec<Diagnostic>>>,
     segments: Arc<Segments>,
     delivery: Arc<Delivery>,
+    /// None while no kill switch is active here.
+    kills: Option<Arc<Kills>>,
 }
 
 /// One flag: what is served, and the document that it was compiled from.
@@ -66,6 +76,8 @@ pub struct Snapshot {
 struct Flag {
     document: Arc<FlagDocument>,
     compiled: CompiledFlag,
+    /// Its tags, those that it inherits included.
+    tags: Box<[Arc<str>]>,
 }
 
 impl Snapshot {
@@ -183,12 +195,45 @@ impl Snapshot {
     /// The document of a kill switch, as served.
     #[must_use]
     pub fn kill_switch(&self, id: &str) -> Option<&KillSwitchDocument> {
-        self.delivery.kill_switches.get(id).map(AsRef::as_ref)
+        self.delivery.kill_switches.get(id).map(|switch| &switch.document)
     }
 
     /// All kill switches, sorted by id.
     pub fn kill_switches(&self) -> impl Iterator<Item = &KillSwitchDocument> {
-        self.delivery.kill_switches.values().map(AsRef::as_ref)
+        self.delivery.kill_switches.values().map(|switch| &switch.document)
+    }
+
+    /// All kill switches as they were understood, sorted by id.
+    pub fn checked_kill_switches(&self) -> impl Iterator<Item = &Arc<KillSwitch>> {
+        self.delivery.kill_switches.values().map(|switch| &switch.checked)
+    }
+
+    /// Everything that is wrong with a kill switch that someone wants to write, in itself and against flags and segments.
+    #[must_use]
+    pub fn check_kill_switch(&self, document: &KillSwitchDocument) -> Vec<Fault> {
+        kills::check(self, document)
+    }
+
+    /// The flags that a kill switch is about, sorted.
+    #[must_use]
+    pub fn killed_by(&self, switch: &KillSwitch) -> Vec<&str> {
+        let selected = self.flags().filter(|flag| switch.selects(flag.compiled.key(), &flag.tags));
+        let mut keys: Vec<&str> = selected.map(|flag| flag.compiled.key()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The tags that flags have, those that are inherited included.
+    #[must_use]
+    pub fn tags(&self) -> BTreeSet<&str> {
+        self.flags().flat_map(|flag| flag.tags.iter().map(AsRef::as_ref)).collect()
+    }
+
+    /// The ids of the active kill switches that are about a flag, in any region.
+    pub fn killers_of<'s>(&'s self, key: &'s str) -> impl Iterator<Item = &'s str> {
+        let flag = self.flag(key).and_then(|flag| self.entry(flag));
+        let active = self.checked_kill_switches().filter(|switch| switch.status.is_active());
+        active.filter(move |switch| flag.is_some_and(|flag| switch.selects(key, &flag.tags))).map(|switch| &*switch.id)
     }
 
     /// The document of a deployment, as served.
@@ -290,5 +335,9 @@ impl Flags for Snapshot {
 
     fn segments(&self) -> &[Option<Arc<Segment>>] {
         &self.segments.compiled
+    }
+
+    fn kills(&self) -> Option<&Kills> {
+        self.kills.as_deref()
     }
 }

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use ahash::AHashMap;
 use serde_json::Value;
 
-use super::{Snapshot, effective, graph};
+use super::{Snapshot, effective, graph, kills};
 use crate::{
-    eval::{self, CompiledFlag, Evaluator, FlagIndex, Flags, Segment, SegmentNames},
+    eval::{self, CompiledFlag, Evaluator, FlagIndex, Flags, Kills, Segment, SegmentNames},
     model::{Context, Detail, Effect, FlagDocument},
 };
 
@@ -18,9 +18,20 @@ use crate::{
 pub struct Proposal<'s> {
     snapshot: &'s Snapshot,
     /// Flags that are not as in the snapshot.
-    changed: AHashMap<FlagIndex, CompiledFlag>,
+    changed: AHashMap<FlagIndex, Changed>,
     key: Arc<str>,
     flag: FlagIndex,
+    /// As the tags would be.
+    kills: Option<Kills>,
+}
+
+/// A flag that would be another.
+#[derive(Debug)]
+struct Changed {
+    compiled: CompiledFlag,
+    tags: Box<[Arc<str>]>,
+    /// Its document is too faulty to be served.
+    is_quarantined: bool,
 }
 
 impl Snapshot {
@@ -31,14 +42,17 @@ impl Snapshot {
         let (key, end): (Arc<str>, _) = (document.key().into(), self.flags.len());
         let new = || FlagIndex(u32::try_from(end).expect("fewer than 2^32 flags fit into memory"));
         let flag = self.flag(&key).unwrap_or_else(new);
-        let mut proposal = Proposal { snapshot: self, changed: AHashMap::new(), key, flag };
-        let (compiled, is_quarantined) = proposal.compile(document, document);
-        if is_quarantined && self.entry(flag).is_some() {
+        let mut proposal =
+            Proposal { snapshot: self, changed: AHashMap::new(), key, flag, kills: self.kills().cloned() };
+        let changed = proposal.compile(document, document);
+        if changed.is_quarantined && self.entry(flag).is_some() {
             return proposal;
         }
-        proposal.changed.insert(flag, compiled);
+        proposal.changed.insert(flag, changed);
         proposal.compile_dependents(document);
         proposal.settle_cycles(document);
+        let changed = proposal.changed.iter().map(|(flag, changed)| (*flag, changed.compiled.key(), &*changed.tags));
+        proposal.kills = self.kills().map(|kills| kills.with(changed));
         proposal
     }
 }
@@ -89,8 +103,8 @@ impl<'s> Proposal<'s> {
         (0..=last).map(FlagIndex)
     }
 
-    /// Compiles a document under what is proposed, and says whether it is too faulty to be served.
-    fn compile(&self, document: &FlagDocument, proposed: &FlagDocument) -> (CompiledFlag, bool) {
+    /// Compiles a document under what is proposed.
+    fn compile(&self, document: &FlagDocument, proposed: &FlagDocument) -> Changed {
         let snapshot = self.snapshot;
         let find = |key: &str| if key == proposed.key() { Some(proposed) } else { snapshot.document(key) };
         let position = |key: &str| if key == &*self.key { Some(self.flag) } else { snapshot.flag(key) };
@@ -99,14 +113,14 @@ impl<'s> Proposal<'s> {
             Ok(fields) => {
                 let compiled = eval::compile(&key, &fields, &position, &snapshot.segments.names, None);
                 let is_quarantined = compiled.faults.iter().any(|fault| fault.effect == Effect::Quarantined);
-                (compiled.flag, is_quarantined)
+                Changed { compiled: compiled.flag, tags: kills::tags(&fields), is_quarantined }
             }
             Err(_) => {
                 let mut compiled =
                     eval::compile(&key, FlagDocument::of_key(&key).fields(), &|_| None, &SegmentNames::default(), None)
                         .flag;
                 compiled.turn_off(Detail::Quarantined);
-                (compiled, true)
+                Changed { compiled, tags: Box::default(), is_quarantined: true }
             }
         }
     }
@@ -120,7 +134,7 @@ impl<'s> Proposal<'s> {
             // Prerequisites may be inherited, so the document does not tell them.
             let waited = || entry.compiled.prerequisite_keys().any(|key| *key == *self.key);
             if self.inherits(&entry.document) || (is_new && waited()) {
-                changed.push((flag, self.compile(&entry.document, proposed).0));
+                changed.push((flag, self.compile(&entry.document, proposed)));
             }
         }
         self.changed.extend(changed);
@@ -154,22 +168,26 @@ impl<'s> Proposal<'s> {
                 Some(entry) => &*entry.document,
                 None => proposed,
             };
-            let mut compiled = self.compile(document, proposed).0;
+            let mut changed = self.compile(document, proposed);
             if is_unsound {
-                compiled.turn_off(Detail::Cycle);
+                changed.compiled.turn_off(Detail::Cycle);
             }
-            self.changed.insert(flag, compiled);
+            self.changed.insert(flag, changed);
         }
     }
 }
 
 impl Flags for Proposal<'_> {
     fn get(&self, flag: FlagIndex) -> Option<&CompiledFlag> {
-        self.changed.get(&flag).or_else(|| self.snapshot.get(flag))
+        self.changed.get(&flag).map(|changed| &changed.compiled).or_else(|| self.snapshot.get(flag))
     }
 
     fn segments(&self) -> &[Option<Arc<Segment>>] {
         Flags::segments(self.snapshot)
+    }
+
+    fn kills(&self) -> Option<&Kills> {
+        self.kills.as_ref()
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     delivery::DeliveryWorld,
     effective::{self, MAX_ANCESTORS},
     graph::{self, Unsound},
+    kills::{self, Tagged},
     segments::SegmentWorld,
 };
 use crate::{
@@ -42,6 +43,7 @@ pub struct World {
     /// The flags that name a flag as parent or prerequisite.
     named_by: AHashMap<Arc<str>, BTreeSet<Arc<str>>>,
     unsound: BTreeMap<usize, Unsound>,
+    tagged: Tagged,
     /// What the last `load` or `apply` changed.
     changed: Vec<(DocumentKey, Action)>,
 }
@@ -87,8 +89,16 @@ impl World {
             asking: BTreeSet::new(),
             named_by: AHashMap::new(),
             unsound: BTreeMap::new(),
+            tagged: Tagged::default(),
             changed: Vec::new(),
         }
+    }
+
+    /// The same in a region: kill switches of other regions do nothing here.
+    #[must_use]
+    pub fn in_region(mut self, region: Option<&str>) -> Self {
+        self.next.region = region.map(Into::into);
+        self
     }
 
     /// Replaces the world by these documents: those that are not named are gone. A document that is broken keeps its
@@ -113,11 +123,12 @@ impl World {
         self.changed.clear();
         let mut touched = BTreeSet::new();
         let mut links_changed = false;
-        if self.segments.apply(changes, |document, action| self.changed.push((document, action))) {
+        let segments_changed = self.segments.apply(changes, |document, action| self.changed.push((document, action)));
+        if segments_changed {
             touched.extend(self.asking.iter().cloned());
         }
         self.next.segments = Arc::clone(self.segments.built());
-        self.delivery.apply(changes, |document, action| self.changed.push((document, action)));
+        let mut kills_changed = self.delivery.apply(changes, |document, action| self.changed.push((document, action)));
         self.next.delivery = Arc::clone(self.delivery.built());
         for (change, latest) in changes.iter().zip(self.read_new(changes)) {
             let key = &change.document.key;
@@ -131,6 +142,8 @@ impl World {
                 ) => {}
             }
         }
+        // What is killed hangs on which flags and segments there are, and on tags.
+        kills_changed |= self.next.kills.is_some() && self.changed.iter().any(|(document, _)| is_named(document.kind));
         for (number, key) in self.parents_first(touched).into_iter().enumerate() {
             give_way(number);
             links_changed |= self.compile(&key);
@@ -138,15 +151,21 @@ impl World {
         if links_changed {
             self.settle_cycles();
         }
+        if kills_changed {
+            let active = self.delivery.active(self.next.region.as_deref());
+            self.next.kills = kills::build(active, &self.next, &self.tagged);
+        }
         self.next.revision = Some(revision);
         Arc::new(Snapshot {
             revision: self.next.revision.clone(),
             environment: self.next.environment.clone(),
-            flags: self.next.flags.clone(),
+            region: self.next.region.clone(),
+            flags: Arc::clone(&self.next.flags),
             index: Arc::clone(&self.next.index),
             diagnostics: Arc::clone(&self.next.diagnostics),
             segments: Arc::clone(&self.next.segments),
             delivery: Arc::clone(&self.next.delivery),
+            kills: self.next.kills.clone(),
         })
     }
 
@@ -205,7 +224,7 @@ impl World {
         self.sources
             .insert(Arc::clone(key), Source { text: Arc::clone(text), latest, good: None, names: BTreeSet::new() });
         let index = self.free.pop().unwrap_or_else(|| {
-            self.next.flags.push(None);
+            Arc::make_mut(&mut self.next.flags).push(None);
             FlagIndex(u32::try_from(self.next.flags.len() - 1).expect("fewer than 2^32 flags fit into memory"))
         });
         Arc::make_mut(&mut self.next.index).insert(Arc::clone(key), index);
@@ -221,7 +240,8 @@ impl World {
         self.unlink(key, &source.names);
         self.asking.remove(key);
         Arc::make_mut(&mut self.next.index).remove(key);
-        self.next.flags[position(index)] = None;
+        let removed = Arc::make_mut(&mut self.next.flags)[position(index)].take();
+        self.tagged.replace(index, removed.as_ref().map_or(&[], |flag| &flag.tags), &[]);
         self.unsound.remove(&position(index));
         self.free.push(index);
         self.diagnose(key, Vec::new());
@@ -290,7 +310,9 @@ impl World {
             true => self.asking.insert(Arc::clone(key)),
             false => self.asking.remove(key),
         };
-        self.next.flags[position(index)] = Some(Arc::new(flag));
+        let place = &mut Arc::make_mut(&mut self.next.flags)[position(index)];
+        self.tagged.replace(index, place.as_ref().map_or(&[], |before| &before.tags), &flag.tags);
+        *place = Some(Arc::new(flag));
         self.link(key, names)
     }
 
@@ -300,7 +322,8 @@ impl World {
             eval::compile(key, &fields, &|key| self.next.flag(key), &self.next.segments.names, self.earlier(key));
         let mut faults = compiled.faults;
         faults.extend(compiled.flag.missing());
-        Ok((Flag { document: Arc::clone(document), compiled: compiled.flag }, faults))
+        let tags = kills::tags(&fields);
+        Ok((Flag { document: Arc::clone(document), compiled: compiled.flag, tags }, faults))
     }
 
     /// A flag that is off because there is nothing to compile.
@@ -309,7 +332,7 @@ impl World {
         let mut compiled =
             eval::compile(key, document.fields(), &|_| None, &SegmentNames::default(), self.earlier(key)).flag;
         compiled.turn_off(Detail::Quarantined);
-        Flag { document: Arc::new(document), compiled }
+        Flag { document: Arc::new(document), compiled, tags: Box::default() }
     }
 
     fn earlier(&self, key: &str) -> Option<&eval::CompiledFlag> {
@@ -387,6 +410,14 @@ impl Flag {
     fn names(&self) -> BTreeSet<Arc<str>> {
         let parent = self.document.fields().get("parent").and_then(Value::as_str);
         parent.into_iter().chain(self.compiled.prerequisite_keys()).map(Into::into).collect()
+    }
+}
+
+/// Whether kill switches can name a document of this kind.
+const fn is_named(kind: DocumentKind) -> bool {
+    match kind {
+        DocumentKind::Flag | DocumentKind::Segment => true,
+        DocumentKind::MlModel | DocumentKind::KillSwitch | DocumentKind::Deployment => false,
     }
 }
 

@@ -3,13 +3,18 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
-    config,
+    admin::{
+        self, Access, Admin, Deployments, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+    },
+    clock, config,
     drain::Drain,
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{CounterStore, Follower, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncOptions},
+    store::{
+        CounterStore, Follower, Gateway, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle,
+        SyncOptions, give_signs_of_life,
+    },
     telemetry::Metrics,
     tracking::{Moves, Tracked},
 };
@@ -27,6 +32,23 @@ pub(crate) struct Served {
 pub(crate) async fn serve() -> Served {
     let store = Arc::new(MemoryStore::new());
     Served { address: listen(store.clone()).await, store, client: client() }
+}
+
+/// A listener of a gateway that gives signs of life, so that a write can wait for it.
+pub(crate) async fn serve_among() -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let (address, sync) = listen_followed(store.clone(), nobody, &config, None, no_counts()).await;
+    let gateway = Gateway {
+        id: "this".into(),
+        name: "this".to_owned(),
+        applied: None,
+        at: clock::now(),
+        admin: None,
+        version: "test".to_owned(),
+    };
+    tokio::spawn(give_signs_of_life(store.clone(), gateway, sync.subscribe(), std::future::pending()));
+    Served { address, store, client: client() }
 }
 
 /// A listener that asks for what the configuration says.
@@ -93,6 +115,16 @@ async fn listen_with(
     profiles: Option<Profiles>,
     counters: Arc<dyn CounterStore>,
 ) -> SocketAddr {
+    listen_followed(store, profile_store, config, profiles, counters).await.0
+}
+
+async fn listen_followed(
+    store: Arc<dyn Store>,
+    profile_store: Arc<dyn ProfileStore>,
+    config: &config::Admin,
+    profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
+) -> (SocketAddr, SyncHandle) {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -101,6 +133,7 @@ async fn listen_with(
     let drain = Drain::new(metrics.requests_in_flight().clone());
     let registry = metrics.registry().clone();
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
+    KillMetrics::register(&registry, cell.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
     let moves = Moves::register(&registry).unwrap();
     let profile_store: Arc<dyn ProfileStore> = Arc::new(Tracked::start(profile_store, cell.clone(), moves.clone()));
@@ -109,13 +142,14 @@ async fn listen_with(
         access: Access::new(config).unwrap(),
         store,
         cell,
-        sync,
+        sync: sync.clone(),
         profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
         counters,
         recent: Recent::new(&config::Recent::default()),
         registry,
         named: Arc::new([]),
+        services: Arc::new(["web".to_owned(), "checkout-v2".to_owned()]),
         drain,
         live,
         explain: None,
@@ -124,11 +158,12 @@ async fn listen_with(
         moves,
         recomputes: Recomputes::default(),
         training: Training::default(),
+        deployments: Deployments::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(admin::serve(listener, admin));
-    address
+    (address, sync)
 }
 
 pub(crate) fn client() -> Client {

@@ -8,6 +8,7 @@ mod flags;
 mod guard;
 mod harness;
 mod history;
+mod kill_switches;
 mod listing;
 mod models;
 mod ofrep;

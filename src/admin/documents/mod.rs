@@ -1,8 +1,10 @@
 //! What all kinds of documents have in common that people write through the API: reading, checking, compare and set.
 
 mod change;
+mod deployment;
 mod flag;
 mod formed;
+mod kill_switch;
 mod model;
 mod segment;
 mod verbs;
@@ -27,7 +29,7 @@ use crate::{
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
-pub(super) use change::{Ask, Key};
+pub(super) use change::{Ask, Key, Plan};
 pub(super) use formed::{formed, patched, replaced};
 pub(super) use verbs::Creation;
 
@@ -147,12 +149,12 @@ pub(super) fn check_size<D: Document>(document: &D) -> Result<(), Refusal> {
 }
 
 /// `{"success": true}`.
-fn success() -> Map<String, Value> {
+pub(super) fn success() -> Map<String, Value> {
     Map::from_iter([("success".to_owned(), true.into())])
 }
 
 /// `{"success": true, "flag_key": …}`.
-fn success_of<D: Document>(name: &str) -> Map<String, Value> {
+pub(super) fn success_of<D: Document>(name: &str) -> Map<String, Value> {
     let mut answer = success();
     answer.insert(D::TOLD_AS.to_owned(), name.into());
     answer
@@ -168,7 +170,7 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
         DocumentKind::Flag => read::<FlagDocument>(text, complete),
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
         DocumentKind::MlModel => read::<ModelDocument>(text, complete),
-        DocumentKind::KillSwitch => Some(KillSwitchDocument::parse(text).ok()?.fields().clone()),
-        DocumentKind::Deployment => Some(DeploymentDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::KillSwitch => read::<KillSwitchDocument>(text, complete),
+        DocumentKind::Deployment => read::<DeploymentDocument>(text, complete),
     }
 }

@@ -14,6 +14,7 @@ use super::{
     message::{Keys, Kind},
 };
 use crate::{
+    delivery::plan::Status,
     model::WorldRevision,
     snapshot::{Snapshot, SnapshotCell},
 };
@@ -68,7 +69,9 @@ fn all(snapshot: &Snapshot, kind: Kind) -> Vec<Value> {
         Kind::Flags => snapshot.keys().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => snapshot.segments().filter_map(|(_, of)| segment(snapshot, of.id())).collect(),
         Kind::Models => snapshot.models().filter_map(|id| model(snapshot, id)).collect(),
-        Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
+        Kind::KillSwitches => snapshot.kill_switches().filter_map(|of| kill_switch(snapshot, of.id())).collect(),
+        Kind::Deployments => snapshot.deployments().filter_map(|of| deployment(snapshot, of.id())).collect(),
+        Kind::Traffic => Vec::new(),
     }
 }
 
@@ -79,7 +82,9 @@ fn items(snapshot: &Snapshot, kind: Kind, keys: &AHashSet<Box<str>>) -> Vec<Valu
         Kind::Flags => wanted.into_iter().filter_map(|key| flag(snapshot, key)).collect(),
         Kind::Segments => wanted.into_iter().filter_map(|id| segment(snapshot, id)).collect(),
         Kind::Models => wanted.into_iter().filter_map(|id| model(snapshot, id)).collect(),
-        Kind::Deployments | Kind::KillSwitches | Kind::Traffic => Vec::new(),
+        Kind::KillSwitches => wanted.into_iter().filter_map(|id| kill_switch(snapshot, id)).collect(),
+        Kind::Deployments => wanted.into_iter().filter_map(|id| deployment(snapshot, id)).collect(),
+        Kind::Traffic => Vec::new(),
     }
 }
 
@@ -102,12 +107,39 @@ fn segment(snapshot: &Snapshot, id: &str) -> Option<Value> {
     }))
 }
 
+fn deployment(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.deployment(id).filter(|_| id.len() <= LONGEST_KEY)?;
+    let status = Status::read(document.fields().get("status")).unwrap_or_default();
+    let runs = status.stages.iter().find(|stage| stage.state.is_running() && stage.name.len() <= LONGEST);
+    Some(json!({
+        "id": id,
+        "state": status.state,
+        "epoch": status.epoch,
+        "version": short(document.fields().get("version")),
+        "stage": runs.map(|stage| &stage.name),
+        "updated_at": short(document.fields().get("updated_at")),
+    }))
+}
+
 fn model(snapshot: &Snapshot, id: &str) -> Option<Value> {
     let document = snapshot.model_document(id).filter(|_| id.len() <= LONGEST_KEY)?.fields();
     Some(json!({
         "id": id,
         "kind": short(document.get("kind")),
         "trained_at": short(document.get("trained_at")),
+    }))
+}
+
+fn kill_switch(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.kill_switch(id).filter(|_| id.len() <= LONGEST_KEY)?;
+    let status = document.status().unwrap_or_default();
+    Some(json!({
+        "id": id,
+        "scope": short(document.fields().get("scope")).unwrap_or("feature"),
+        "state": status.state,
+        "since": status.since,
+        "percentage": status.recovery.map(|recovery| recovery.percentage),
+        "updated_at": short(document.fields().get("updated_at")),
     }))
 }
 

@@ -47,7 +47,7 @@ pub(super) enum ResolutionReason {
     Split,
     /// Nothing else decided.
     Default,
-    /// The flag is off, or one above it is.
+    /// The flag is killed or off, or one above it is.
     Disabled,
 }
 
@@ -112,7 +112,9 @@ fn told<'s>(
         let details = "the flag's document is damaged, and no earlier version is known";
         return Some(Err(Failure::bad(ErrorCode::ParseError, details).of(key)));
     }
-    if context.user_id.is_empty() && hangs_on_user_id(snapshot, flag, context) {
+    // Who has no id is killed with all others.
+    let is_killed = evaluation.reason == Reason::Killed;
+    if !is_killed && context.user_id.is_empty() && hangs_on_user_id(snapshot, flag, context) {
         let details = "the flag tells users apart by their id, and the context has no targetingKey";
         return Some(Err(Failure::bad(ErrorCode::TargetingKeyMissing, details).of(key)));
     }
@@ -130,7 +132,7 @@ fn told<'s>(
 
 fn reason(evaluation: &Evaluation<'_>, flag: &CompiledFlag) -> ResolutionReason {
     match evaluation.reason {
-        Reason::FlagDisabled | Reason::ParentDisabled => ResolutionReason::Disabled,
+        Reason::Killed | Reason::FlagDisabled | Reason::ParentDisabled => ResolutionReason::Disabled,
         Reason::TargetingMatch => ResolutionReason::TargetingMatch,
         Reason::Rollout => ResolutionReason::Split,
         Reason::Default if flag.is_static() => ResolutionReason::Static,

@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, access::SCHEME};
 
-pub(super) use parameters::{Changing, Entries, IfMatch, Writing};
+pub(super) use parameters::{Changing, Entries, IfMatch, Killing, Writing};
 pub(super) use viewer::router as viewer;
 
 /// The schemas of bodies.
@@ -38,6 +38,8 @@ const SCHEMAS: &str = include_str!("schemas.json");
     tags(
         (name = "flags", description = "Flags as documents."),
         (name = "segments", description = "Named sets of users, and who is in them."),
+        (name = "deployments", description = "What is delivered, in stages, and how far it is."),
+        (name = "kill switches", description = "What forces flags to their default, and requests to their route's own upstream."),
         (name = "evaluation", description = "What a flag gives a user."),
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
         (name = "live", description = "Changes as they happen."),
@@ -80,6 +82,14 @@ schemas!(
     NewFlag,
     Segment,
     NewSegment,
+    Deployment,
+    NewDeployment,
+    Conducted,
+    KillSwitch,
+    NewKillSwitch,
+    Kill,
+    Lift,
+    Killed,
     EvaluateSegments,
     Memberships,
     Written,

@@ -17,6 +17,19 @@ pub(in crate::admin) struct Writing {
     dry_run: Option<bool>,
 }
 
+/// What every kill takes in its query.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "`WaitFor` and `DryRun` read these; here they are told")]
+pub(in crate::admin) struct Killing {
+    /// `all`, which is the default, or a number: answer once so many live gateways serve it, 202 if they do not in time
+    wait: Option<String>,
+    /// for how many seconds to wait, 25 at most; 2 unless given
+    timeout: Option<f64>,
+    /// only say what would be killed
+    dry_run: Option<bool>,
+}
+
 /// Which entries of the audit log are asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Compiler {
     environment: Option<String>,
+    region: Option<String>,
     publisher: Publisher,
     compiled: Mutex<Compiled>,
 }
@@ -21,6 +22,12 @@ struct Compiled {
     world: World,
     /// The revision of what was published last.
     revision: Option<WorldRevision>,
+}
+
+impl Compiled {
+    fn nothing(environment: Option<&str>, region: Option<&str>) -> Self {
+        Self { world: World::new(environment).in_region(region), revision: None }
+    }
 }
 
 /// What became of the world.
@@ -33,9 +40,9 @@ pub(super) struct Compilation {
 }
 
 impl Compiler {
-    pub(super) fn new(environment: Option<String>, publisher: Publisher) -> Self {
-        let compiled = Compiled { world: World::new(environment.as_deref()), revision: None };
-        Self { environment, publisher, compiled: Mutex::new(compiled) }
+    pub(super) fn new(environment: Option<String>, region: Option<String>, publisher: Publisher) -> Self {
+        let compiled = Compiled::nothing(environment.as_deref(), region.as_deref());
+        Self { environment, region, publisher, compiled: Mutex::new(compiled) }
     }
 
     /// Replaces the world; says what became of it, or why it was not published.
@@ -71,7 +78,7 @@ impl Compiler {
         self.compiled.lock().unwrap_or_else(|poisoned: PoisonError<MutexGuard<'_, Compiled>>| {
             self.compiled.clear_poison();
             let mut compiled = poisoned.into_inner();
-            *compiled = Compiled { world: World::new(self.environment.as_deref()), revision: None };
+            *compiled = Compiled::nothing(self.environment.as_deref(), self.region.as_deref());
             compiled
         })
     }

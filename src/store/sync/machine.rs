@@ -10,8 +10,9 @@ use std::{
 
 use serde::Serialize;
 
+use super::Timing;
 use crate::{
-    model::{Change, DocumentKey, WorldRevision},
+    model::{Change, DocumentKey, DocumentKind, WorldRevision},
     store::{Contents, Hint},
 };
 
@@ -20,41 +21,6 @@ const MOST_PENDING: usize = 10_000;
 
 /// So many hints that waited together are a storm; fewer are writes that come one after the other.
 const STORM: usize = 4;
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// The revision is compared at least this often; each time after 80 % to 100 % of it.
-    pub compare_every: Duration,
-    /// A hint tells that something goes on: the revision is compared this soon after it, in case later hints are lost.
-    pub compare_after_hint: Duration,
-    /// Hints that come this soon after something was published are followed together when it is over: a storm of writes
-    /// then costs a few compiles, while a lone write is followed at once.
-    pub pause_after_publish: Duration,
-    /// The pause doubles up to this while each one gathers a storm of hints, as what each compile takes from the
-    /// requests' threads is then spent less often.
-    pub pause_most: Duration,
-    /// How long hints may be on their way after the store answered a comparison with a later revision.
-    pub hints_within: Duration,
-    /// The first wait after the store was lost; each time 50 % to 100 % of it.
-    pub retry_first: Duration,
-    /// The wait doubles with each failure up to this.
-    pub retry_most: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            compare_every: Duration::from_secs(10),
-            compare_after_hint: Duration::from_millis(500),
-            pause_after_publish: Duration::from_millis(4),
-            pause_most: Duration::from_millis(32),
-            hints_within: Duration::from_millis(200),
-            retry_first: Duration::from_millis(50),
-            retry_most: Duration::from_secs(2),
-        }
-    }
-}
 
 /// What happened.
 #[derive(Debug)]
@@ -148,6 +114,10 @@ pub(super) struct SyncMachine {
     accepted: Option<(Command, Doing)>,
     /// Hints that were not followed yet.
     pending: Vec<Hint>,
+    /// Of these, the kill switches that are to be read ahead of the rest.
+    urgent: Vec<DocumentKey>,
+    /// The last command read ahead: the rest has its turn.
+    was_ahead: bool,
     subscribed: bool,
     /// The store answered last time.
     answers: bool,
@@ -175,6 +145,8 @@ impl SyncMachine {
             doing: None,
             accepted: None,
             pending: Vec::new(),
+            urgent: Vec::new(),
+            was_ahead: false,
             subscribed: false,
             answers: false,
             reload: true,
@@ -222,7 +194,7 @@ impl SyncMachine {
             Message::Fetched(changes) => {
                 self.answers = true;
                 if let Some(Doing::Fetching(revision)) = self.doing.take() {
-                    self.accepted = Some((Command::Apply(revision.clone(), changes), Doing::Publishing(revision)));
+                    self.fetched(revision, changes);
                 }
             }
             Message::Compared(found) => {
@@ -233,8 +205,10 @@ impl SyncMachine {
             }
             Message::Published { empty } => {
                 if let Some(Doing::Publishing(revision)) = self.doing.take() {
+                    // Only what was read ahead leaves the revision as it was.
+                    let is_ahead = self.applied.as_ref().is_some_and(|(applied, _)| *applied == revision);
                     self.applied = Some((revision, empty));
-                    self.pause_until = (!self.pause.is_zero()).then(|| now + self.pause);
+                    self.pause_until = (!self.pause.is_zero() && !is_ahead).then(|| now + self.pause);
                 }
             }
             Message::Failed => {
@@ -288,10 +262,14 @@ impl SyncMachine {
             return self.retry_at.is_none().then_some((Command::Subscribe, Doing::Subscribing));
         }
         self.sort_pending();
+        if let Some(ahead) = self.ahead() {
+            return Some(ahead);
+        }
         if self.reload || !self.pending_is_next() {
             (self.reload, self.compare, self.expect) = (false, false, None);
             // What was hinted at before the load begins is part of what it reads.
             self.pending.clear();
+            self.urgent.clear();
             return Some((Command::Load, Doing::Loading));
         }
         if let Some(last) = self.pending.last().filter(|_| self.pause_until.is_none()) {
@@ -307,6 +285,31 @@ impl SyncMachine {
             return Some((Command::Fetch(documents), Doing::Fetching(revision)));
         }
         std::mem::take(&mut self.compare).then_some((Command::Compare, Doing::Comparing))
+    }
+
+    /// The kill switches that wait behind something else: they are read and applied first, as what they stop must not wait
+    /// for what was written before. The revision that is served stays as it is, since what lies between is still to come;
+    /// it comes without a pause, so that nobody waits long for the kill to be acknowledged, and before the next that is read
+    /// ahead, so that a flood of them holds nothing up.
+    fn ahead(&mut self) -> Option<(Command, Doing)> {
+        let mut urgent = std::mem::take(&mut self.urgent);
+        urgent.retain(|document| self.pending.iter().any(|hint| hint.document == *document));
+        let was_ahead = std::mem::take(&mut self.was_ahead);
+        let (applied, _) = self.applied.as_ref().filter(|_| self.refusal.is_none())?;
+        if was_ahead || !urgent.is_empty() {
+            self.pause_until = None;
+        }
+        let is_of_this_epoch = self.pending.iter().all(|hint| hint.revision.epoch == applied.epoch);
+        // With nothing in between, what is next is followed as it is.
+        let is_alone = self.pending.iter().all(|hint| urgent.contains(&hint.document));
+        let is_next = is_alone && !self.reload && self.pending_is_next();
+        if urgent.is_empty() || was_ahead || is_next || !is_of_this_epoch {
+            return None;
+        }
+        urgent.sort();
+        urgent.dedup();
+        self.was_ahead = true;
+        Some((Command::Fetch(urgent), Doing::Fetching(applied.clone())))
     }
 
     /// Drops hints at what was applied and doubled ones, and sorts the rest.
@@ -333,7 +336,20 @@ impl SyncMachine {
             self.pending.clear();
             self.reload = true;
         }
+        if hint.document.kind == DocumentKind::KillSwitch {
+            self.urgent.push(hint.document.clone());
+        }
         self.pending.push(hint);
+    }
+
+    fn fetched(&mut self, revision: WorldRevision, mut changes: Vec<Change>) {
+        // A kill switch that is gone when it is read ahead goes in its turn: it stops nothing.
+        if self.was_ahead {
+            changes.retain(|change| change.text.is_some());
+        }
+        if !(self.was_ahead && changes.is_empty()) {
+            self.accepted = Some((Command::Apply(revision.clone(), changes), Doing::Publishing(revision)));
+        }
     }
 
     /// Accepts or refuses what was loaded.

@@ -8,7 +8,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::machine::{Command, Message, SyncMachine, Timing};
+use super::{
+    Timing,
+    machine::{Command, Message, SyncMachine},
+};
 use crate::{
     clock,
     model::{Change, DocumentKey, WorldRevision},
@@ -16,6 +19,9 @@ use crate::{
 };
 
 pub(super) type Documents = BTreeMap<DocumentKey, Arc<str>>;
+
+/// The documents from this one on are kill switches, those below are flags.
+pub(super) const KILL_SWITCHES: u8 = 100;
 
 /// A store: what it holds, and at which revision.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +78,7 @@ pub(super) enum Step {
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        8 => (0..4u8, proptest::option::weighted(0.8, any::<u8>())).prop_map(|(key, value)| Step::Write { key, value }),
+        8 => (prop_oneof![4 => 0..4u8, 1 => KILL_SWITCHES..KILL_SWITCHES + 2], proptest::option::weighted(0.8, any::<u8>())).prop_map(|(key, value)| Step::Write { key, value }),
         6 => (any::<usize>(), proptest::bool::weighted(0.2)).prop_map(|(at, stays)| Step::Deliver { at, stays }),
         6 => Just(Step::Deliver { at: 0, stays: false }),
         1 => any::<usize>().prop_map(|at| Step::LoseHint { at }),
@@ -142,7 +148,10 @@ impl Bench {
     }
 
     pub(super) fn write(&mut self, key: u8, value: Option<u8>) {
-        let document = DocumentKey::flag(key.to_string());
+        let document = match key {
+            KILL_SWITCHES.. => DocumentKey::kill_switch(key.to_string()),
+            _ => DocumentKey::flag(key.to_string()),
+        };
         let before = match value {
             Some(value) => self.store.documents.insert(document.clone(), value.to_string().into()),
             None => self.store.documents.remove(&document),

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::{
     machine::{Command, RefusedBecause},
-    machine_bench::{Bench, Model, Step, steps},
+    machine_bench::{Bench, KILL_SWITCHES, Model, Step, steps},
 };
-use crate::model::WorldRevision;
+use crate::model::{DocumentKey, WorldRevision};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
@@ -130,6 +130,83 @@ fn the_pause_grows_in_a_storm_and_is_short_again_after_it() {
     assert_eq!(storm, [4, 8, 16, 32, 32, 32]);
     let after = [0; 3].map(|_| pause(&mut bench, 1));
     assert_eq!(after, [32, 4, 4]);
+}
+
+/// Whether the kill switch is served.
+fn kills(bench: &Bench) -> bool {
+    let switch = DocumentKey::kill_switch(KILL_SWITCHES.to_string());
+    bench.served.as_ref().is_some_and(|served| served.documents.contains_key(&switch))
+}
+
+#[test]
+fn a_kill_switch_waits_for_no_pause() {
+    let mut bench = with_one_document();
+    bench.write(2, Some(2));
+    deliver_at_once(&mut bench);
+    bench.write(KILL_SWITCHES, Some(1));
+    deliver_at_once(&mut bench);
+    assert_eq!(bench.served.as_ref(), Some(&bench.store));
+    assert_eq!((bench.loads, bench.fetched), (0, 1 + 1), "it is read once, as nothing waits before it");
+}
+
+#[test]
+fn a_kill_switch_is_served_before_what_was_written_before_it() {
+    let mut bench = with_one_document();
+    bench.write(2, Some(2));
+    deliver_at_once(&mut bench);
+    for value in 0..50 {
+        bench.write(value, Some(value));
+    }
+    bench.write(KILL_SWITCHES, Some(1));
+    for value in 0..50 {
+        bench.write(value, Some(value + 1));
+    }
+    // All hints are there, and no time goes by.
+    while !bench.feed.is_empty() {
+        bench.step(Step::Deliver { at: 0, stays: false });
+    }
+    let mut commands = 0;
+    while !kills(&bench) {
+        bench.step(Step::Finish { old: false });
+        commands += 1;
+    }
+    assert!(commands <= 2, "it is read and published, and nothing before that");
+    assert_ne!(bench.served.as_ref(), Some(&bench.store), "the rest is still to come");
+    deliver_at_once(&mut bench);
+    assert_eq!(bench.served.as_ref(), Some(&bench.store), "and comes without a pause");
+    assert_eq!((bench.loads, bench.fetched), (0, 1 + 1 + 51));
+}
+
+#[test]
+fn a_kill_switch_behind_a_lost_hint_is_served_before_all_is_loaded() {
+    let mut bench = with_one_document();
+    bench.write(2, Some(2));
+    bench.feed.clear();
+    bench.write(KILL_SWITCHES, Some(1));
+    bench.step(Step::Deliver { at: 0, stays: false });
+    bench.step(Step::Finish { old: false });
+    bench.step(Step::Finish { old: false });
+    assert!(kills(&bench) && bench.loads == 0, "{:?}", bench.served);
+    deliver(&mut bench);
+    assert_eq!((bench.served.as_ref(), bench.loads), (Some(&bench.store), 1));
+}
+
+#[test]
+fn a_flood_of_kill_switches_holds_nothing_up() {
+    let mut bench = with_one_document();
+    bench.write(2, Some(0));
+    bench.step(Step::Deliver { at: 0, stays: false });
+    for value in 0..20 {
+        bench.write(2, Some(value));
+        bench.write(KILL_SWITCHES + value % 2, Some(value));
+        bench.step(Step::Deliver { at: 0, stays: false });
+        bench.step(Step::Deliver { at: 0, stays: false });
+        bench.step(Step::Finish { old: false });
+    }
+    let behind = bench.store.revision.number - bench.served.as_ref().unwrap().revision.number;
+    assert!(behind <= 20, "{behind} writes are not served");
+    deliver_at_once(&mut bench);
+    assert_eq!(bench.served.as_ref(), Some(&bench.store));
 }
 
 #[test]

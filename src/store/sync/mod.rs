@@ -8,6 +8,7 @@ mod machine_bench;
 #[cfg(test)]
 mod machine_tests;
 mod status;
+mod timing;
 
 use std::{collections::BTreeMap, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -33,14 +34,17 @@ use super::{
 };
 
 pub use applied::Applied;
-pub use machine::{Refusal, RefusedBecause, Timing};
+pub use machine::{Refusal, RefusedBecause};
 pub use status::{SyncHandle, SyncStatus};
+pub use timing::Timing;
 
 /// How a store is followed.
 #[derive(Clone, Debug)]
 pub struct SyncOptions {
     /// Names the overrides (`environments` of a flag) that apply here.
     pub environment: Option<String>,
+    /// Kill switches of this region apply here.
+    pub region: Option<String>,
     /// Where the last good world is kept.
     pub backup: Option<PathBuf>,
     /// How long to wait for what.
@@ -55,6 +59,7 @@ impl Default for SyncOptions {
     fn default() -> Self {
         Self {
             environment: None,
+            region: None,
             backup: None,
             timing: Timing::default(),
             answer_within: Duration::from_secs(5),
@@ -93,7 +98,7 @@ impl Follower {
         let (applied, applied_seen) = watch::channel(None);
         let changes = broadcast::Sender::new(applied::MOST_BEHIND);
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let compiler = Arc::new(Compiler::new(options.environment.clone(), publisher));
+        let compiler = Arc::new(Compiler::new(options.environment.clone(), options.region.clone(), publisher));
         let follower = Self {
             store,
             compiler: Arc::clone(&compiler),

@@ -1,0 +1,88 @@
+//! The kill switches of a world: which flags they select, and what is refused when one is written.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use ahash::AHashMap;
+use serde_json::{Map, Value};
+
+use super::Snapshot;
+use crate::{
+    eval::{self, FlagIndex, KillNames, KillSwitch, Kills},
+    model::{Effect, Fault, KillSwitchDocument, is_writable_key},
+};
+
+/// The flags of each tag.
+#[derive(Debug, Default)]
+pub(super) struct Tagged(AHashMap<Arc<str>, BTreeSet<FlagIndex>>);
+
+impl Tagged {
+    /// Notes that a flag has other tags than before.
+    pub(super) fn replace(&mut self, flag: FlagIndex, before: &[Arc<str>], after: &[Arc<str>]) {
+        for tag in before.iter().filter(|tag| !after.contains(tag)) {
+            if let Some(flags) = self.0.get_mut(tag) {
+                flags.remove(&flag);
+                if flags.is_empty() {
+                    self.0.remove(tag);
+                }
+            }
+        }
+        for tag in after.iter().filter(|tag| !before.contains(tag)) {
+            self.0.entry(Arc::clone(tag)).or_default().insert(flag);
+        }
+    }
+
+    /// The flags with a tag, in the order of their positions.
+    fn flags(&self, tag: &str) -> Vec<FlagIndex> {
+        self.0.get(tag).into_iter().flatten().copied().collect()
+    }
+}
+
+/// What the active switches do to the flags of a snapshot; none: nothing.
+pub(super) fn build(
+    switches: impl Iterator<Item = Arc<KillSwitch>>,
+    snapshot: &Snapshot,
+    tagged: &Tagged,
+) -> Option<Arc<Kills>> {
+    let names = KillNames {
+        flags: snapshot.flags.len(),
+        flag: &|key| snapshot.flag(key),
+        tagged: &|tag| tagged.flags(tag),
+        segments: &snapshot.segments.names,
+    };
+    Kills::build(switches, &names).map(Arc::new)
+}
+
+/// The tags of a flag's effective fields.
+pub(super) fn tags(fields: &Map<String, Value>) -> Box<[Arc<str>]> {
+    let tags = fields.get("tags").and_then(Value::as_array).into_iter().flatten();
+    tags.filter_map(Value::as_str).map(Arc::from).collect()
+}
+
+pub(super) fn check(snapshot: &Snapshot, document: &KillSwitchDocument) -> Vec<Fault> {
+    let fault = |pointer: String, message: String| Fault { pointer, message, effect: Effect::Tolerated };
+    let mut faults = Vec::new();
+    if !is_writable_key(document.id()) {
+        let message =
+            "an id is 1 to 128 letters, digits, dots, underscores and dashes, and starts with a letter or digit";
+        faults.push(fault("/id".to_owned(), message.to_owned()));
+    }
+    faults.extend(eval::check_kill_switch(document).1);
+    let (flags, segments) = eval::kill_references(document.fields());
+    for (pointer, key) in flags.into_iter().filter(|(_, key)| !key.is_empty() && snapshot.flag(key).is_none()) {
+        let hint = did_you_mean(key, snapshot.index.keys().map(AsRef::as_ref));
+        faults.push(fault(pointer, format!("there is no flag {key:?}{hint}")));
+    }
+    for (pointer, id) in segments.into_iter().filter(|(_, id)| !id.is_empty() && snapshot.segment(id).is_none()) {
+        let hint = did_you_mean(id, snapshot.segments.names.keys().map(AsRef::as_ref));
+        faults.push(fault(pointer, format!("there is no segment {id:?}{hint}")));
+    }
+    faults
+}
+
+/// For a message about a name that there is not: names what is called alike.
+pub fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let near = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    // Of two that are as near the first in the order of letters, so that the answer is always the same.
+    let near = near.max_by(|left, right| left.0.total_cmp(&right.0).then_with(|| right.1.cmp(left.1)));
+    near.filter(|(score, _)| *score > 0.8).map_or(String::new(), |(_, known)| format!(", did you mean {known:?}?"))
+}
