@@ -172,7 +172,7 @@ fn mirrors_are_checked_and_safe_by_default() {
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canary\", methods = [\"TRACE\"] }\n",
-            "f.toml:13:66: expected a method like \"GET\", not \"TRACE\"",
+            "f.toml:13:56: \"TRACE\" is not a method like \"GET\"",
         ),
     ] {
         check(more, expected);

@@ -26,10 +26,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "snapshot", "clock", "config", "telemetry"]),
     ("tracking", &["model", "snapshot", "store", "clock"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
+    ("conductor", &["model", "snapshot", "delivery", "outbound", "store", "clock", "config", "telemetry"]),
     (
         "admin",
         &[
             "model",
+            "delivery",
+            "conductor",
             "predict",
             "train",
             "eval",
@@ -50,6 +53,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "model",
+            "delivery",
+            "conductor",
             "eval",
             "snapshot",
             "profiles",

@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod deployments;
 mod documents;
 mod dry_run;
 mod explain;
@@ -50,6 +51,7 @@ use crate::{
 };
 
 pub use access::Access;
+pub use deployments::Deployments;
 pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
@@ -105,6 +107,8 @@ pub struct Admin {
     pub recomputes: Recomputes,
     /// The model that is being trained, if one is.
     pub training: Training,
+    /// What deployments need of this gateway.
+    pub deployments: Deployments,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -129,6 +133,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(flags::router())
         .merge(segments::router())
         .merge(kill_switches::router())
+        .merge(deployments::router())
         .merge(transfer::router())
         .merge(traffic::router())
         .merge(trail::router())
