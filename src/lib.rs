@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `outbound`, `profiles`, `tracking`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
 //! them together. Arrows run downwards only:
 //!
 //! ```text
@@ -33,3 +33,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tracking;
 pub mod train;
+pub mod tripping;

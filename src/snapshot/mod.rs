@@ -32,7 +32,7 @@ use ahash::AHashMap;
 use crate::{
     eval::{self, CompiledFlag, FlagIndex, Flags, KillSwitch, Kills, Segment, SegmentIndex, VariationTally},
     model::{
-        Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
+        Arm, Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
         SegmentDocument, WorldRevision,
     },
     predict::Predictor,
@@ -212,6 +212,12 @@ impl Snapshot {
     #[must_use]
     pub fn check_kill_switch(&self, document: &KillSwitchDocument) -> Vec<Fault> {
         kills::check(self, document)
+    }
+
+    /// Whether the requests of an arm are what a kill switch guards.
+    #[must_use]
+    pub fn is_guarded(&self, switch: &KillSwitch, arm: &Arm) -> bool {
+        kills::is_guarded(self, switch, arm)
     }
 
     /// The flags that a kill switch is about, sorted.

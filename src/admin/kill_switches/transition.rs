@@ -7,8 +7,9 @@ use axum::{
     http::StatusCode,
     response::{AppendHeaders, IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     admin::{
@@ -25,6 +26,9 @@ use crate::{
     snapshot::{Snapshot, did_you_mean},
     store::{Expected, StoreError},
 };
+
+/// How long the store's time is waited for.
+const TIME_WITHIN: Duration = Duration::from_millis(500);
 
 /// How often a transition is tried when others are faster.
 const TRIES: u32 = 50;
@@ -73,6 +77,7 @@ impl Admin {
             let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Revision(stored.revision));
             match self.write(caller, id, Some(&switch), expected).await {
                 Ok(written) => {
+                    self.notifier.tell_of_kill_switch(&switch);
                     let tag = Some(Tag::new(written.revision, &switch.to_text()));
                     return Ok(Done { switch, is_changed: true, world: Some(written.world), tag });
                 }
@@ -83,6 +88,12 @@ impl Admin {
             sleep(Duration::from_millis(u64::from(tried.min(20)))).await;
         }
         Err(Refusal::conflict("others change this kill switch all the time; try again"))
+    }
+
+    /// The time by which the steps of a recovery are counted: the store's, unless it does not tell.
+    pub(super) async fn store_time(&self) -> Timestamp {
+        let asked = timeout(TIME_WITHIN, self.counters.now()).await;
+        asked.ok().and_then(Result::ok).unwrap_or_else(clock::now)
     }
 
     /// The answer to a transition, once all who are waited for serve it: all live gateways unless the request says else.
@@ -132,6 +143,7 @@ pub(super) fn lifted(
     by: &str,
     reason: &str,
     gradually: bool,
+    now: Timestamp,
 ) -> Result<Option<KillSwitchDocument>, Refusal> {
     let switch = switch.ok_or_else(|| Refusal::not_found(KillSwitchDocument::NOT_FOUND))?;
     let mut status = status_of(switch)?;
@@ -141,8 +153,8 @@ pub(super) fn lifted(
         return Ok(None);
     }
     let changed = match gradually {
-        true => status.let_through(&checked.recovering.steps, by, reason, clock::now()),
-        false => status.lift(by, reason, clock::now()),
+        true => status.let_through(&checked.recovering.steps, by, reason, now),
+        false => status.lift(by, reason, now),
     };
     Ok(changed.then(|| switch.with_status(&status)))
 }
