@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "profiles",
             "recent",
             "store",
+            "tripping",
             "tracking",
             "clock",
             "config",

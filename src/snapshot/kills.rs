@@ -68,10 +68,29 @@ pub(super) fn is_guarded(snapshot: &Snapshot, switch: &KillSwitch, arm: &Arm) ->
                 flag.compiled.default_variation() != &**variation && switch.selects(flag.compiled.key(), &flag.tags)
             })
         }
-        Arm::Route { .. } if switch.takes_all() => true,
+        Arm::Route { strategy, .. } if switch.takes_all() => **strategy != *"mirror",
         Arm::Route { route, strategy, upstream } => {
             let named = |name: &Arc<str>| switch.services.iter().any(|service| service == name);
-            **strategy != *"default" && (named(route) || named(upstream))
+            // The others are what stands in, and copies whose answers nobody gets.
+            let is_stopped = matches!(&**strategy, "features" | "canary" | "blue_green");
+            is_stopped && (named(route) || named(upstream))
+        }
+    }
+}
+
+/// Whether the requests of an arm are those that get, while a switch is active, what stands in for what it guards: the
+/// default of its flags, the own upstream of its routes.
+pub(super) fn stands_in(snapshot: &Snapshot, switch: &KillSwitch, arm: &Arm) -> bool {
+    match arm {
+        Arm::Variation { flag, variation } => {
+            let flag = snapshot.flag(flag).and_then(|flag| snapshot.entry(flag));
+            flag.filter(|_| !switch.takes_all()).is_some_and(|flag| {
+                flag.compiled.default_variation() == &**variation && switch.selects(flag.compiled.key(), &flag.tags)
+            })
+        }
+        Arm::Route { strategy, .. } if switch.takes_all() => **strategy != *"mirror",
+        Arm::Route { route, strategy, .. } => {
+            **strategy == *"default" && switch.services.iter().any(|service| service == route)
         }
     }
 }

@@ -6,6 +6,7 @@
 //! store's time, so that it does not matter which gateway takes the next.
 
 mod proposal;
+mod record;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,6 +26,8 @@ use crate::{
     store::{CounterStore, Store},
     telemetry::Second,
 };
+
+pub use record::measure;
 
 /// How long the store's time is waited for.
 const TIME_WITHIN: Duration = Duration::from_millis(500);
@@ -117,7 +120,7 @@ impl Tripping {
 
     /// What became of a proposal is the same at every gateway: whether it was written is told.
     async fn propose(&self, switch: &KillSwitch, moved: &Move, now: Timestamp) -> Result<bool, proposal::Failure> {
-        let written = proposal::write(&*self.store, switch, moved, &self.name, now).await?;
+        let written = self.write(switch, moved, now).await?;
         if let Some(document) = &written {
             log::warn!("kill switch {:?}: {}", &*switch.id, proposal::told(document));
             self.notifier.tell_of_kill_switch(document);

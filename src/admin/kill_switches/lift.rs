@@ -59,7 +59,9 @@ pub(super) async fn lift(State(admin): State<Admin>, ask: Ask, body: Body) -> Re
     let now = admin.store_time().await;
     let (mut changed, mut world) = (Vec::new(), None);
     for id in ids {
-        let decide = |switch: Option<&KillSwitchDocument>| lifted(switch, &by, &reason, gradually, now);
+        let measured = admin.measured(&id, now).await;
+        let at = (now, measured.as_ref());
+        let decide = |switch: Option<&KillSwitchDocument>| lifted(switch, &by, &reason, gradually, at);
         let done = admin.transition(&ask.caller, &id, &ask.conditions, ask.dry_run.0, decide).await?;
         if done.is_changed {
             changed.push(id);

@@ -22,9 +22,10 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     clock, eval,
-    model::{KillStatus, KillSwitchDocument, WorldRevision},
+    model::{Activation, KillStatus, KillSwitchDocument, WorldRevision},
     snapshot::{Snapshot, did_you_mean},
     store::{Expected, StoreError},
+    tripping::measure,
 };
 
 /// How long the store's time is waited for.
@@ -90,6 +91,15 @@ impl Admin {
         Err(Refusal::conflict("others change this kill switch all the time; try again"))
     }
 
+    /// Notes in figures what an activation came to that is about to end; what else becomes of the switch is not touched.
+    pub(super) async fn measured(&self, id: &str, now: Timestamp) -> Option<Activation> {
+        let snapshot = self.cell.load();
+        let switch = snapshot.checked_kill_switches().find(|switch| *switch.id == *id)?;
+        let mut activation = switch.status.history.first().filter(|last| last.ended_at.is_none())?.clone();
+        measure(&*self.counters, &snapshot, switch, &mut activation, now).await;
+        Some(activation)
+    }
+
     /// The time by which the steps of a recovery are counted: the store's, unless it does not tell.
     pub(super) async fn store_time(&self) -> Timestamp {
         let asked = timeout(TIME_WITHIN, self.counters.now()).await;
@@ -143,7 +153,7 @@ pub(super) fn lifted(
     by: &str,
     reason: &str,
     gradually: bool,
-    now: Timestamp,
+    (now, measured): (Timestamp, Option<&Activation>),
 ) -> Result<Option<KillSwitchDocument>, Refusal> {
     let switch = switch.ok_or_else(|| Refusal::not_found(KillSwitchDocument::NOT_FOUND))?;
     let mut status = status_of(switch)?;
@@ -151,6 +161,13 @@ pub(super) fn lifted(
     // One that lets users through already goes on doing so.
     if gradually && status.recovery.is_some() {
         return Ok(None);
+    }
+    if let (Some(activation), Some(measured)) = (status.history.first_mut(), measured)
+        && activation.number == measured.number
+    {
+        activation.error_rate_before = measured.error_rate_before;
+        activation.error_rate_after = measured.error_rate_after;
+        activation.requests_affected = measured.requests_affected;
     }
     let changed = match gradually {
         true => status.let_through(&checked.recovering.steps, by, reason, now),
