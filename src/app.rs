@@ -1,5 +1,7 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
+mod conduct;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -63,6 +65,8 @@ pub struct App {
     control: Runtime,
     signals: Signals,
     following: Following,
+    /// Runs deployments.
+    conducting: JoinHandle<()>,
     /// Brings what is counted to the store.
     counting: JoinHandle<()>,
     access_log: access_log::Writer,
@@ -121,7 +125,7 @@ impl App {
         let stop = CancellationToken::new();
         let dropped = metrics.counts_dropped().clone();
         let counting =
-            store::flush_counts(counters.clone(), arms.clone(), run, dropped, stop.clone().cancelled_owned());
+            store::flush_counts(counters.clone(), arms.clone(), run.clone(), dropped, stop.clone().cancelled_owned());
         let counting = control.spawn(counting);
         let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
@@ -150,6 +154,8 @@ impl App {
         control.spawn(tripping.run(parts.arms.watch(), stop.clone().cancelled_owned()));
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
+        let conducting = (store.clone(), counters.clone(), sync.clone());
+        let (conducting, deployments) = conduct::conduct(&control, &parts, conducting, run, &stop)?;
         let admin = Admin {
             access,
             store,
@@ -171,6 +177,7 @@ impl App {
             moves,
             recomputes: Recomputes::default(),
             training: Training::default(),
+            deployments,
         };
         control.spawn(async move {
             if let Err(error) = admin::serve(admin_listener, admin).await {
@@ -178,7 +185,7 @@ impl App {
             }
         });
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, counting, access_log: writer, stop })
+        Ok(Self { parts, control, signals, following, conducting, counting, access_log: writer, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -197,10 +204,13 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, counting, access_log, stop } = self;
+        let Self { parts, control, signals, following, conducting, counting, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
+        if control.block_on(async { timeout(GOODBYE, conducting).await }).is_err() {
+            log::debug!("conductor: no time to give the lease back");
+        }
         if control.block_on(async { timeout(LAST_COUNTS, counting).await }).is_err() {
             log::warn!("counts: no time for the last ones");
         }

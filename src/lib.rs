@@ -1,14 +1,14 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `gateway`, `admin`, `telemetry`, `demo`) do the input and output, and `app` wires
-//! them together. Arrows run downwards only:
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
+//! do the input and output, and `app` wires them together. Arrows run downwards only:
 //!
 //! ```text
-//! model ← predict ← eval ← snapshot ← store ← {gateway, admin} ← app ← cli
+//! model ← predict ← eval ← snapshot ← store ← {gateway, conductor, admin} ← app ← cli
 //! ```
 //!
-//! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` writes through the store only.
+//! `gateway` sees the snapshot cell only: never the store, never `admin`. `admin` and `conductor` write through the store only.
 //! `import` turns definitions of other systems into documents, for `admin`.
 //! `telemetry` is used by the shells and uses `model` alone. `tests/tidy.rs` checks all of this.
 
@@ -16,6 +16,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod conductor;
 pub mod config;
 pub mod delivery;
 pub mod demo;

@@ -27,10 +27,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tracking", &["model", "snapshot", "store", "clock"]),
     ("tripping", &["model", "eval", "snapshot", "delivery", "store", "outbound", "clock", "telemetry"]),
     ("gateway", &["model", "eval", "snapshot", "profiles", "recent", "clock", "config", "drain", "telemetry"]),
+    ("conductor", &["model", "snapshot", "delivery", "outbound", "store", "clock", "config", "telemetry"]),
     (
         "admin",
         &[
             "model",
+            "delivery",
+            "conductor",
             "predict",
             "train",
             "eval",
@@ -53,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "model",
+            "delivery",
+            "conductor",
             "eval",
             "snapshot",
             "profiles",

@@ -4,6 +4,7 @@ mod access;
 mod acknowledge;
 mod body;
 mod conditional;
+mod deployments;
 mod documents;
 mod dry_run;
 mod explain;
@@ -51,6 +52,7 @@ use crate::{
 };
 
 pub use access::Access;
+pub use deployments::Deployments;
 pub use explain::Explain;
 pub use flag_metrics::FlagMetrics;
 pub use flags::UsageWatch;
@@ -108,6 +110,8 @@ pub struct Admin {
     pub recomputes: Recomputes,
     /// The model that is being trained, if one is.
     pub training: Training,
+    /// What deployments need of this gateway.
+    pub deployments: Deployments,
 }
 
 /// Serves the admin API on a listener, for ever.
@@ -132,6 +136,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(flags::router())
         .merge(segments::router())
         .merge(kill_switches::router())
+        .merge(deployments::router())
         .merge(transfer::router())
         .merge(traffic::router())
         .merge(trail::router())

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch},
+    admin::{
+        self, Access, Admin, Deployments, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+    },
     clock, config,
     drain::Drain,
     outbound::{self, Notifier},
@@ -158,6 +160,7 @@ async fn listen_followed(
         moves,
         recomputes: Recomputes::default(),
         training: Training::default(),
+        deployments: Deployments::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use flaggate::{
-    admin::{self, Access, Admin, Live, LiveLimits, Recomputes, Training, UsageWatch},
+    admin::{self, Access, Admin, Deployments, Live, LiveLimits, Recomputes, Training, UsageWatch},
     clock, config,
     drain::Drain,
     model::DocumentKey,
@@ -75,6 +75,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         moves,
         recomputes: Recomputes::default(),
         training: Training::default(),
+        deployments: Deployments::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -49,7 +49,7 @@ pub(in crate::admin) struct Ask {
 
 /// What is to become of a document.
 #[derive(Debug)]
-pub(super) enum Plan<D> {
+pub(in crate::admin) enum Plan<D> {
     /// It is as it should be.
     Keep,
     /// It becomes this.
@@ -94,7 +94,7 @@ impl Ask {
 impl Admin {
     /// Makes of a document what `decide` says of what is stored, and answers with `body`. Without conditions no change of
     /// another writer is lost, as `decide` is asked anew about what that one wrote; with conditions it ends in 412.
-    pub(super) async fn change<D: Document>(
+    pub(in crate::admin) async fn change<D: Document>(
         &self,
         ask: Ask,
         body: Map<String, Value>,

@@ -1,6 +1,7 @@
 //! What all kinds of documents have in common that people write through the API: reading, checking, compare and set.
 
 mod change;
+mod deployment;
 mod flag;
 mod formed;
 mod kill_switch;
@@ -28,7 +29,7 @@ use crate::{
     store::{Expected, Store, StoreError, Stored, Write, Written},
 };
 
-pub(super) use change::{Ask, Key};
+pub(super) use change::{Ask, Key, Plan};
 pub(super) use formed::{formed, patched, replaced};
 pub(super) use verbs::Creation;
 
@@ -148,12 +149,12 @@ pub(super) fn check_size<D: Document>(document: &D) -> Result<(), Refusal> {
 }
 
 /// `{"success": true}`.
-fn success() -> Map<String, Value> {
+pub(super) fn success() -> Map<String, Value> {
     Map::from_iter([("success".to_owned(), true.into())])
 }
 
 /// `{"success": true, "flag_key": …}`.
-fn success_of<D: Document>(name: &str) -> Map<String, Value> {
+pub(super) fn success_of<D: Document>(name: &str) -> Map<String, Value> {
     let mut answer = success();
     answer.insert(D::TOLD_AS.to_owned(), name.into());
     answer
@@ -170,6 +171,6 @@ pub(super) fn fields_of(kind: DocumentKind, text: &str, complete: bool) -> Optio
         DocumentKind::Segment => read::<SegmentDocument>(text, complete),
         DocumentKind::MlModel => read::<ModelDocument>(text, complete),
         DocumentKind::KillSwitch => read::<KillSwitchDocument>(text, complete),
-        DocumentKind::Deployment => Some(DeploymentDocument::parse(text).ok()?.fields().clone()),
+        DocumentKind::Deployment => read::<DeploymentDocument>(text, complete),
     }
 }

@@ -52,8 +52,8 @@ impl Kind {
     /// Whether there is anything to tell about it yet.
     const fn is_served(self) -> bool {
         match self {
-            Self::Flags | Self::Segments | Self::Models | Self::KillSwitches => true,
-            Self::Deployments | Self::Traffic => false,
+            Self::Flags | Self::Segments | Self::Models | Self::KillSwitches | Self::Deployments => true,
+            Self::Traffic => false,
         }
     }
 

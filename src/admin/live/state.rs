@@ -14,6 +14,7 @@ use super::{
     message::{Keys, Kind},
 };
 use crate::{
+    delivery::plan::Status,
     model::WorldRevision,
     snapshot::{Snapshot, SnapshotCell},
 };
@@ -69,7 +70,8 @@ fn all(snapshot: &Snapshot, kind: Kind) -> Vec<Value> {
         Kind::Segments => snapshot.segments().filter_map(|(_, of)| segment(snapshot, of.id())).collect(),
         Kind::Models => snapshot.models().filter_map(|id| model(snapshot, id)).collect(),
         Kind::KillSwitches => snapshot.kill_switches().filter_map(|of| kill_switch(snapshot, of.id())).collect(),
-        Kind::Deployments | Kind::Traffic => Vec::new(),
+        Kind::Deployments => snapshot.deployments().filter_map(|of| deployment(snapshot, of.id())).collect(),
+        Kind::Traffic => Vec::new(),
     }
 }
 
@@ -81,7 +83,8 @@ fn items(snapshot: &Snapshot, kind: Kind, keys: &AHashSet<Box<str>>) -> Vec<Valu
         Kind::Segments => wanted.into_iter().filter_map(|id| segment(snapshot, id)).collect(),
         Kind::Models => wanted.into_iter().filter_map(|id| model(snapshot, id)).collect(),
         Kind::KillSwitches => wanted.into_iter().filter_map(|id| kill_switch(snapshot, id)).collect(),
-        Kind::Deployments | Kind::Traffic => Vec::new(),
+        Kind::Deployments => wanted.into_iter().filter_map(|id| deployment(snapshot, id)).collect(),
+        Kind::Traffic => Vec::new(),
     }
 }
 
@@ -101,6 +104,20 @@ fn segment(snapshot: &Snapshot, id: &str) -> Option<Value> {
         "type": short(document.get("type")),
         "priority": document.get("priority").and_then(Value::as_i64),
         "updated_at": short(document.get("updated_at")),
+    }))
+}
+
+fn deployment(snapshot: &Snapshot, id: &str) -> Option<Value> {
+    let document = snapshot.deployment(id).filter(|_| id.len() <= LONGEST_KEY)?;
+    let status = Status::read(document.fields().get("status")).unwrap_or_default();
+    let runs = status.stages.iter().find(|stage| stage.state.is_running() && stage.name.len() <= LONGEST);
+    Some(json!({
+        "id": id,
+        "state": status.state,
+        "epoch": status.epoch,
+        "version": short(document.fields().get("version")),
+        "stage": runs.map(|stage| &stage.name),
+        "updated_at": short(document.fields().get("updated_at")),
     }))
 }
 

@@ -38,6 +38,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
     tags(
         (name = "flags", description = "Flags as documents."),
         (name = "segments", description = "Named sets of users, and who is in them."),
+        (name = "deployments", description = "What is delivered, in stages, and how far it is."),
         (name = "kill switches", description = "What forces flags to their default, and requests to their route's own upstream."),
         (name = "evaluation", description = "What a flag gives a user."),
         (name = "ofrep", description = "The OpenFeature remote evaluation protocol."),
@@ -81,6 +82,9 @@ schemas!(
     NewFlag,
     Segment,
     NewSegment,
+    Deployment,
+    NewDeployment,
+    Conducted,
     KillSwitch,
     NewKillSwitch,
     Kill,

@@ -1,0 +1,36 @@
+//! The conductor, with what it works with.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::Deployments,
+    conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
+    gateway::Parts,
+    store::{CounterStore, Store, SyncHandle},
+};
+
+/// Runs deployments until `stop`, and tells the admin API of it.
+pub(super) fn conduct(
+    control: &Runtime,
+    parts: &Parts,
+    (store, counters, sync): (Arc<dyn Store>, Arc<dyn CounterStore>, SyncHandle),
+    holder: Arc<str>,
+    stop: &CancellationToken,
+) -> Result<(JoinHandle<()>, Deployments)> {
+    let (cell, registry, outbound) = (parts.cell.clone(), parts.metrics.registry(), parts.config.outbound.clone());
+    let failed = "failed to register the metrics";
+    DeploymentMetrics::register(registry, cell.clone()).context(failed)?;
+    let rollbacks = Rollbacks::register(registry).context(failed)?;
+    let world = conductor::Routes::of(&parts.config);
+    let deployments = (world.clone(), rollbacks.clone());
+    let prometheus = Some(conductor::ask_prometheus(outbound).context("failed to prepare calls to other hosts")?);
+    let (conductor, nudge) =
+        Conductor::new(conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks });
+    let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
+    let (world, rollbacks) = deployments;
+    Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
+}
