@@ -62,6 +62,43 @@ fn evaluate(criterion: &mut Criterion) {
     }
 }
 
+/// What active kill switches cost an evaluation, and what activating them costs a world of 10 000 flags.
+fn kills(criterion: &mut Criterion) {
+    let mut world = World::new(None);
+    let mut current = world.load(revision(1), documents(10_000));
+    let attributes = attributes();
+    let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+    let change = |id: &str, features: &[String], state: Value| {
+        let switch = json!({"id": id, "name": id, "affected_features": features, "status": state});
+        Change { document: DocumentKey::kill_switch(id), text: Some(switch.to_string().into()) }
+    };
+    let one = ["flag-7".to_owned()];
+    let all: Vec<String> = (0..10_000).map(|number| format!("flag-{number}")).collect();
+    let recovery = json!({"step": 0, "percentage": 10, "since": "2026-01-01T00:00:00Z"});
+    for (name, features, state) in [
+        ("evaluate one flag, nothing is killed", &one[..], json!({"state": "inactive"})),
+        ("evaluate one flag, it is killed", &one, json!({"state": "triggered"})),
+        ("evaluate one flag, another is killed", &all[..1], json!({"state": "triggered"})),
+        ("evaluate one flag, it recovers", &one, json!({"state": "recovering", "recovery": recovery})),
+    ] {
+        current = world.apply(revision(2), &[change("k", features, state)]);
+        let flag = current.flag("flag-7").unwrap();
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| current.evaluator(black_box(context)).evaluate(flag).unwrap().is_truthy());
+        });
+    }
+    let mut is_on = false;
+    for (name, features) in [("kill one flag of 10 000", &one[..]), ("kill 10 000 flags by key", &all)] {
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| {
+                is_on = !is_on;
+                let state = if is_on { "triggered" } else { "inactive" };
+                current = world.apply(revision(2), &[change("k", features, json!({"state": state}))]);
+            });
+        });
+    }
+}
+
 /// Fifty segments: 35 of two rules each, ten composite, five that ask a model of 20 features.
 fn memberships(criterion: &mut Criterion) {
     let columns: Vec<String> = (0..20).map(|number| format!("feature_{number}")).collect();
@@ -133,5 +170,5 @@ fn compile(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, evaluate, memberships, compile);
+criterion_group!(benches, evaluate, kills, memberships, compile);
 criterion_main!(benches);

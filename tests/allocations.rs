@@ -3,7 +3,7 @@
 
 use flaggate::{
     config,
-    model::{Attributes as _, Context, DocumentKey, ModelDocument, Users, WorldRevision},
+    model::{Attributes as _, Context, DocumentKey, ModelDocument, Reason, Users, WorldRevision},
     predict::Predictor,
     recent::Recent,
     snapshot::World,
@@ -83,6 +83,28 @@ fn evaluation_allocates_nothing() {
     let count = allocated(|| {
         evaluate("drawn");
         evaluate("flag");
+    });
+    assert_eq!(count, 0);
+    let switches = [
+        json!({"id": "k1", "affected_features": ["flag", "top"], "status": {"state": "recovering",
+            "recovery": {"step": 0, "percentage": 99.99, "since": "2026-01-01T00:00:00Z"}}}),
+        json!({"id": "k2", "scope": "user_segment", "scope_value": "adults", "affected_features": ["tag:x", "drawn"],
+            "affected_services": ["web"], "status": {"state": "triggered"}}),
+        json!({"id": "k3", "scope": "global", "exempt_critical": true, "affected_features": ["base"], "status": {"state": "triggered"}}),
+    ];
+    let switches = switches
+        .iter()
+        .map(|switch| (DocumentKey::kill_switch(switch["id"].as_str().unwrap()), switch.to_string().into()));
+    let segment = json!({"id": "adults", "rules": [{"field": "age", "operator": "gte", "value": 18}]});
+    let segment = (DocumentKey::segment("adults"), segment.to_string().into());
+    let flags = flags.iter().map(|flag| (DocumentKey::flag(flag["key"].as_str().unwrap()), flag.to_string().into()));
+    let revision = WorldRevision { epoch: "test".into(), number: 1 };
+    let snapshot = World::new(None).load(revision, flags.chain([segment]).chain(switches));
+    let count = allocated(|| {
+        let mut evaluator = snapshot.evaluator(context);
+        let reason = |flag| evaluator.evaluate(snapshot.flag(flag).unwrap()).unwrap().reason;
+        assert_eq!(["drawn", "flag"].map(reason), [Reason::Killed, Reason::PrerequisitesNotMet]);
+        assert_eq!(snapshot.evaluator(context).killer_of("web"), Some("k2"));
     });
     assert_eq!(count, 0);
 }

@@ -172,7 +172,7 @@ fn mirrors_are_checked_and_safe_by_default() {
         ),
         (
             "mirror = { flag = \"f\", upstream = \"canary\", methods = [\"TRACE\"] }\n",
-            "f.toml:13:66: expected a method like \"GET\", not \"TRACE\"",
+            "f.toml:13:56: \"TRACE\" is not a method like \"GET\"",
         ),
     ] {
         check(more, expected);
@@ -477,4 +477,48 @@ fn tokens_of_the_admin_listener() {
         let message = errors(&format!("{GOOD}{more}"), &[]);
         assert!(message.contains(told), "{more}: {message}");
     }
+}
+
+#[test]
+fn outbound() {
+    let config = |more: &str| {
+        Config::parse("f.toml", &format!("{GOOD}{more}"), std::iter::empty()).map(|config| config.outbound)
+    };
+    assert_eq!(config("").unwrap(), flaggate::config::Outbound::default());
+    let good = config(
+        "[outbound]\nallow = [\"Prometheus.Internal:9090\", \"[::1]:80\", \"10.0.0.1:443\"]\nnetworks = [\"10.0.0.0/8\", \"::1\"]\n\
+         [outbound.channels.ops]\nkind = \"slack\"\nurl_file = \"ops\"\n[outbound.channels.audit]\nurl = \"https://a/SECRET\"\n",
+    )
+    .unwrap();
+    let allowed: Vec<String> = good.allow.iter().map(|allowed| format!("{} {}", allowed.host, allowed.port)).collect();
+    assert_eq!(allowed, ["prometheus.internal 9090", "[::1] 80", "10.0.0.1 443"]);
+    assert_eq!((good.networks.len(), good.channels.len()), (2, 2));
+    assert!(!format!("{good:?}").contains("SECRET"), "{good:?}");
+    let line = "f.toml:14:";
+    for (more, expected) in [
+        ("allow = [\"host\"]", format!("{line}10: \"host\" is not `host:port`, like \"prometheus.internal:9090\"")),
+        (
+            "allow = [\"*.example:80\"]",
+            format!("{line}10: \"*.example:80\" is not `host:port`, like \"prometheus.internal:9090\""),
+        ),
+        ("networks = [\"x\"]", format!("{line}13: \"x\" is not a network like \"10.0.0.0/8\"")),
+        (
+            "channels.a = { kind = \"slack\", url = \"https://hooks.example/SECRET\" }",
+            format!("{line}38: the URL of a Slack hook is a secret: put it into a file and name that in `url_file`"),
+        ),
+        ("channels.a.url = \"SECRET\"", format!("{line}10: `url` must begin with http:// or https://")),
+        ("channels.a = {}", format!("{line}14: exactly one of url, url_file must be given")),
+    ] {
+        check(&format!("[outbound]\n{more}\n"), &expected);
+    }
+}
+
+/// The file is shown where something is wrong in it, but not what it says of a web hook.
+#[test]
+fn errors_do_not_show_the_url_of_a_web_hook() {
+    let text =
+        format!("{GOOD}[outbound]\nchannels.a = {{ kind = \"slack\", url = \"https://hooks.example/SECRET\" }}\n");
+    let error = Config::parse("f.toml", &text, std::iter::empty()).unwrap_err();
+    let shown = format!("{:?}", miette::Report::new(*error));
+    assert!(shown.contains("hooks.example") && !shown.contains("SECRET"), "{shown}");
 }

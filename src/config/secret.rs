@@ -32,7 +32,7 @@ pub const TOKEN_PREFIX: &str = "flaggate_";
 /// A word that begins like a token and goes on for so long is one.
 const TOKEN_LENGTH: usize = 40;
 
-/// Blackens the passwords of all Redis URLs and all tokens in a text; every byte keeps its place.
+/// Blackens the passwords of all URLs, the paths of web hooks and all tokens in a text; every byte keeps its place.
 pub(super) fn redact(text: &str) -> String {
     without_tokens(&without_passwords(text))
 }
@@ -67,7 +67,12 @@ fn without_passwords(text: &str) -> String {
         let password = url[..user_info].find(':').map_or(user_info, |colon| colon + 1);
         shown.push_str(&url[..password]);
         shown.extend(std::iter::repeat_n('*', user_info - password));
-        shown.push_str(&url[user_info..]);
+        // The path of a web hook is its password.
+        let is_web = before.ends_with("http://") || before.ends_with("https://");
+        let path = url[user_info..].find(['/', '?', '#']).filter(|_| is_web);
+        let path = path.map_or(url.len(), |path| (user_info + path + 1).min(url.len()));
+        shown.push_str(&url[user_info..path]);
+        shown.extend(std::iter::repeat_n('*', url.len() - path));
         rest = others;
     }
     shown + rest
@@ -85,7 +90,9 @@ mod tests {
         };
         check("url = \"redis://me:pä@ss@h:1/2\" # x", "url = \"redis://me:******@h:1/2\" # x");
         check("redis://:pw@h, redis://:pw2@h", "redis://:**@h, redis://:***@h");
-        check("redis://h:6379/0 http://h/a:b", "redis://h:6379/0 http://h/a:b");
+        check("redis://h:6379/0 http://h", "redis://h:6379/0 http://h");
+        check("\"https://h:1/T0/s?x=ä\" http://u:p@h/s", "\"https://h:1/*********\" http://u:*@h/*");
+        check("https://h?token=s https://h/", "https://h?******* https://h/");
         check("redis://user@h", "redis://user@h");
         check("://", "://");
         let token = "Ab3-_".repeat(9);

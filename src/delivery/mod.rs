@@ -4,4 +4,5 @@
 pub mod breaker;
 pub mod deployment;
 pub mod judge;
+pub mod kill;
 pub mod plan;

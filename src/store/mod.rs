@@ -26,7 +26,7 @@ use crate::{
 
 pub use self::redis::RedisStore;
 pub use crate::model::Action;
-pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters, flush_counts};
+pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters, Running, flush_counts};
 pub use embedded::EmbeddedStore;
 pub use lease::Lease;
 pub use memory::MemoryStore;

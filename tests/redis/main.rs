@@ -23,6 +23,7 @@ mod counted;
 mod following;
 mod gateways;
 mod imports;
+mod kills;
 mod losses;
 mod measured;
 mod moves;

@@ -59,7 +59,7 @@ fn counts(seed: u64, requests: u64) -> ArmCounts {
         counts.latency.add(Latency::bucket(drawn % 500_000), 1);
         let user = Users::place(Users::hash(&format!("user-{}", drawn % 200)));
         counts.users.add(user);
-        if drawn % 10 == 0 {
+        if drawn.is_multiple_of(10) {
             counts.errors += 1;
             counts.users_with_error.add(user);
         }

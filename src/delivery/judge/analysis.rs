@@ -36,7 +36,8 @@ pub struct Analysis {
     pub alpha: f64,
     /// How many requests each side needs for a pass.
     pub min_requests: u64,
-    /// How many distinct users each side needs for a pass; 0: users are not asked for.
+    /// How many distinct users each side needs for a pass; 0: users are not known well enough to be asked for, and each error
+    /// counts for itself.
     pub min_users: u64,
     /// What is compared; not empty.
     pub metrics: Vec<Metric>,

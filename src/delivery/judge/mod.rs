@@ -205,12 +205,9 @@ impl Judge {
     fn compare(&mut self, analysis: &Analysis, sight: &Sight<'_>, is_warming_up: bool) -> Vec<Compared> {
         self.metrics.resize_with(analysis.metrics.len(), Remembered::default);
         let needed = analysis.metrics.len() as f64 / analysis.alpha;
-        let starts_at_once = analysis.initial_delay.is_zero();
         let with_state = analysis.metrics.iter().zip(&mut self.metrics);
         let compared = with_state.filter_map(|(metric, remembered)| match *metric {
-            Metric::ErrorRate { max_ratio, .. } => {
-                remembered.errors(sight, (max_ratio, needed), (starts_at_once, is_warming_up))
-            }
+            Metric::ErrorRate { max_ratio, .. } => remembered.errors(sight, analysis, (max_ratio, needed)),
             Metric::Latency { quantile, max_ratio } => {
                 if is_warming_up {
                     return None;
@@ -222,13 +219,15 @@ impl Judge {
     }
 }
 
+impl Analysis {
+    /// How many errors come together; where users are not asked for, they say nothing of that either.
+    fn clustering(&self, side: &Sample<'_>) -> f64 {
+        if self.min_users > 0 { side.clustering() } else { 1.0 }
+    }
+}
+
 impl Remembered {
-    fn errors(
-        &mut self,
-        sight: &Sight<'_>,
-        (ratio, needed): (f64, f64),
-        (starts_at_once, is_warming_up): (bool, bool),
-    ) -> Option<Compared> {
+    fn errors(&mut self, sight: &Sight<'_>, analysis: &Analysis, (ratio, needed): (f64, f64)) -> Option<Compared> {
         let (canary, baseline) = (&sight.canary, &sight.baseline);
         let requests = Counts {
             canary_bad: canary.errors,
@@ -242,7 +241,9 @@ impl Remembered {
             baseline_bad: baseline.users_with_error,
             baseline: baseline.users,
         };
+        let is_warming_up = sight.since_start < analysis.initial_delay;
         if is_warming_up || !self.of_requests.has_begun() {
+            let starts_at_once = analysis.initial_delay.is_zero();
             let (of_requests, of_users) =
                 if starts_at_once { Default::default() } else { (requests, users.with_bad_ones_gone()) };
             self.of_requests.begin(of_requests, sight.since_start);
@@ -252,7 +253,7 @@ impl Remembered {
             return None;
         }
         let seen = self.of_requests.compared(requests);
-        let clustering = (canary.clustering(), baseline.clustering());
+        let clustering = (analysis.clustering(canary), analysis.clustering(baseline));
         let ln_requests = self.of_requests.observe(requests, ratio, clustering);
         let ln_users = self.of_users.observe(users, ratio * SKETCH_TOLERANCE, (1.0, 1.0));
         self.of_requests.mark(requests, sight.since_start);
@@ -318,7 +319,7 @@ fn too_many_errors(analysis: &Analysis, canary: &Sample<'_>) -> Option<String> {
         Metric::ErrorRate { max_absolute, .. } => *max_absolute,
         Metric::Latency { .. } => None,
     })?;
-    let clustering = canary.clustering();
+    let clustering = analysis.clustering(canary);
     let (errors, requests) = (canary.errors / clustering, canary.requests / clustering);
     (requests >= GUARD_REQUESTS && wilson_lower(errors, requests) > most).then(|| {
         format!(

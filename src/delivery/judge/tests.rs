@@ -170,6 +170,9 @@ fn one_broken_user_is_no_evidence() {
     let errors = &verdict.figures.metrics[0];
     assert!(errors.clustering > 50.0 && errors.evidence < 1.0, "{errors:?}");
     assert_eq!(verdict.decision, Decision::Pass, "{}", verdict.sentence);
+    let analysis = self::analysis(&json!({ "min_users": 0 }));
+    let verdict = used(&analysis).look(&analysis, &look(120, &canary, &arm(19_000, 95, 100_000)));
+    assert_eq!(verdict.decision, Decision::Fail, "users are not asked for: {}", verdict.sentence);
 }
 
 #[test]

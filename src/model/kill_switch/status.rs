@@ -90,6 +90,9 @@ pub struct Activation {
     /// The share of errors, in percent, among the same requests when it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_rate_after: Option<f64>,
+    /// How many requests a second the gateway had whose breaker opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u64>,
     /// How many requests were spared it, as far as is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_affected: Option<u64>,
@@ -145,6 +148,7 @@ impl KillStatus {
             relapse,
             error_rate_before: tripped,
             error_rate_after: None,
+            requests_per_second: None,
             requests_affected: None,
             recovering_since: None,
             ended_at: None,

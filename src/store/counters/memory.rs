@@ -76,8 +76,9 @@ impl fmt::Debug for MemoryCounters {
 #[async_trait]
 impl CounterStore for MemoryCounters {
     async fn deliver(&self, batch: &Batch) -> Result<(), StoreError> {
-        let now = (self.clock)();
+        // Within the lock: a second that is over does not change any more.
         let mut state = self.state();
+        let now = (self.clock)();
         state.forget(now);
         if state.is_new(batch, now) {
             let second = state.seconds.entry(now.as_second()).or_default();

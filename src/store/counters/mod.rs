@@ -3,6 +3,7 @@
 mod encoding;
 mod flush;
 mod memory;
+mod running;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ pub(super) use encoding::{decode, encode};
 pub use flush::flush_counts;
 pub use memory::MemoryCounters;
 pub(super) use memory::seconds;
+pub use running::Running;
 
 /// How long counts are kept at least.
 pub const COUNTS_KEPT: Duration = Duration::from_secs(15 * 60);
@@ -54,8 +56,8 @@ pub trait CounterStore: Send + Sync {
     /// Adds a batch, unless it was already. An empty one says that the gateway is there.
     async fn deliver(&self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// What was counted of these arms in the seconds from `from` on and before `to`. The second that is now, and the one
-    /// before it, may still grow: a gateway gives its counts once a second.
+    /// What was counted of these arms in the seconds from `from` on and before `to`. A second that is over does not change
+    /// any more. Who looks again and again at more and more of them takes a [`Running`] sum.
     async fn counts(&self, arms: &[Arm], from: Timestamp, to: Timestamp) -> Result<Counted, StoreError>;
 
     /// The same of all arms that had requests.

@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn one_arm_has_one_cell() {
         let arms = Arms::new();
-        assert!(Arc::ptr_eq(&arms.cell(arm("a")), &arms.clone().cell(arm("a"))));
+        let same = arms.clone();
+        assert!(Arc::ptr_eq(&arms.cell(arm("a")), &same.cell(arm("a"))));
     }
 
     #[tokio::test]

@@ -1,0 +1,11 @@
+//! Calls outwards, over real sockets and with a real Prometheus.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod guard;
+mod notices;
+#[path = "../support/process.rs"]
+mod process;
+mod questions;
+mod server;
+#[path = "../support/upstream.rs"]
+mod upstream;

@@ -1,0 +1,115 @@
+//! Questions to a real Prometheus that scrapes a real gateway.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use flaggate::{
+    clock,
+    outbound::{
+        Client, OutboundError,
+        prometheus::{QueryError, query},
+    },
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::{
+    process::{PATIENCE, Process},
+    server::client,
+    upstream::{free, upstream},
+};
+
+/// A Prometheus in a process of its own; killed when dropped.
+struct Prometheus {
+    address: SocketAddr,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Prometheus {
+    fn start(scraped: SocketAddr) -> Self {
+        let (address, folder) = (free(), tempfile::tempdir().unwrap());
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\nscrape_configs:\n\
+             - {{ job_name: flaggate, static_configs: [{{ targets: [\"{scraped}\"] }}] }}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stderr(Stdio::from(fs::File::create(folder.path().join("log")).unwrap()))
+            .spawn()
+            .expect("prometheus is installed: scripts/setup test");
+        Self { address, folder, process }
+    }
+
+    /// Waits until it has scraped.
+    async fn has_scraped(&self, client: &Client) {
+        let by = clock::monotonic() + PATIENCE;
+        while !matches!(query(client, &self.url(), "sum(up)").await, Ok(Some(1.0))) {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(clock::monotonic() < by, "{}", log());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_finite_number_or_why_not() {
+    let flags =
+        json!([{ "key": "new", "name": "New", "flag_type": "boolean", "default_value": false, "enabled": true }]);
+    let more =
+        "routes = [{ name = \"all\", upstream = \"u\" }]\nupstreams.u.endpoints = [{ address = \"127.0.0.1:9\" }]";
+    let gateway = Process::start(&flags, more).await;
+    let prometheus = Prometheus::start(gateway.admin);
+    let other = upstream("no Prometheus").await;
+    let client = client(&[prometheus.address, other], "");
+    prometheus.has_scraped(&client).await;
+    let ask = async |expression: &str| match query(&client, &prometheus.url(), expression).await {
+        Ok(found) => format!("{found:?}"),
+        Err(error) => error.to_string(),
+    };
+    let not_one = "where one number is needed";
+    for (expression, expected) in [
+        ("up{job=\"flaggate\"}", "Some(1.0)"),
+        ("sum(up) / 4", "Some(0.25)"),
+        ("scalar(vector(7))", "Some(7.0)"),
+        ("1e-3", "Some(0.001)"),
+        ("nothing_of_this_name", "None"),
+        ("vector(0) / 0", "the query gives NaN, which is not a number that can be compared"),
+        ("1 / 0", "the query gives +Inf, which is not a number that can be compared"),
+        ("-1 / 0", "the query gives -Inf, which is not a number that can be compared"),
+        ("up[1m]", &format!("the query gives a matrix {not_one}")),
+        ("\"text\"", &format!("the query gives a string {not_one}")),
+    ] {
+        assert_eq!(ask(expression).await, expected, "{expression}");
+    }
+    let several = query(&client, &prometheus.url(), "{job=\"flaggate\"}").await;
+    assert!(matches!(several, Err(QueryError::Several { count }) if count > 5), "{several:?}");
+    let refused = query(&client, &prometheus.url(), "sum(").await;
+    assert!(matches!(&refused, Err(QueryError::Refused { kind, .. }) if kind == "bad_data"), "{refused:?}");
+    let other = query(&client, &format!("http://{other}/prefix"), "up").await;
+    assert!(matches!(other, Err(QueryError::NotPrometheus { status: 200 })), "{other:?}");
+    let url = prometheus.url();
+    drop(prometheus);
+    let gone = query(&client, &url, "up").await;
+    assert!(matches!(gone, Err(QueryError::Outbound(OutboundError::Connect { .. }))), "{gone:?}");
+}
