@@ -98,7 +98,9 @@ async fn slower_answers_are_rolled_back() {
     }
     world.deploy(three_stages("2m", &json!([{ "name": "latency", "quantile": 0.95, "max_ratio": 1.2 }]))).await;
     world.until("half of the users have the canary", |status| status["stages"][2]["step"] == 3).await;
-    world.until("the quantile is taken", |status| status["stages"][2]["verdict"]["figures"]["metrics"] != json!([])).await;
+    world
+        .until("the quantile is taken", |status| status["stages"][2]["verdict"]["figures"]["metrics"] != json!([]))
+        .await;
     let broken = clock::monotonic();
     world.delays("canary", Duration::from_millis(75));
     let status = world.until_ended().await;

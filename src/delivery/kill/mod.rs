@@ -57,8 +57,7 @@ impl Watch {
     /// Begins.
     #[must_use]
     pub fn new(switch: &KillSwitch, at: Duration) -> Self {
-        let mut watch =
-            Self { breaking: None, phase: phase(switch), breaker: None, seen: (0, 0), usual: 0 };
+        let mut watch = Self { breaking: None, phase: phase(switch), breaker: None, seen: (0, 0), usual: 0 };
         watch.begin(switch, at);
         watch
     }

@@ -58,9 +58,10 @@ pub(super) fn step(switch: &KillSwitch, (requests, errors): (u64, u64), now: Tim
         (KillState::Recovering, Some(recovery)) => {
             let time = if plan.probes && recovery.step == 0 { Duration::ZERO } else { switch.recovering.step };
             // Silence is no success: who could tell whether it is well waits until somebody was let through, and was served.
-            let is_well = switch.breaking.as_ref().is_none_or(|breaking| {
-                requests - errors.min(requests) >= breaking.success_count_threshold
-            });
+            let is_well = switch
+                .breaking
+                .as_ref()
+                .is_none_or(|breaking| requests - errors.min(requests) >= breaking.success_count_threshold);
             if !is_well || !has_passed(recovery.since, time, now) {
                 return None;
             }

@@ -109,7 +109,8 @@ fn silence_lets_nobody_else_through() {
 
 #[test]
 fn a_circuit_breaker_probes_with_a_few_requests_and_closes() {
-    let mut bench = Bench::new(json!({ "circuit_breaker_enabled": true, "failure_count_threshold": 5, "timeout_seconds": 3,
+    let mut bench =
+        Bench::new(json!({ "circuit_breaker_enabled": true, "failure_count_threshold": 5, "timeout_seconds": 3,
         "half_open_requests": 2 }));
     bench.seconds(5, 100, 0);
     bench.seconds(2, 3, 3);
@@ -126,7 +127,8 @@ fn a_circuit_breaker_probes_with_a_few_requests_and_closes() {
 
 #[test]
 fn what_people_do_only_people_undo() {
-    let mut bench = Bench::new(json!({ "auto_recovery_enabled": true, "recovery_delay_seconds": 1, "recovery_step_seconds": 5,
+    let mut bench =
+        Bench::new(json!({ "auto_recovery_enabled": true, "recovery_delay_seconds": 1, "recovery_step_seconds": 5,
         "recovery_percentage_steps": [10, 100] }));
     let mut status = bench.status();
     status.trigger("ann", "x", false, None, at(0));
@@ -158,6 +160,10 @@ fn without_the_time_of_the_store_nobody_is_let_through() {
     let (switch, _) = eval::check_kill_switch(&bench.document);
     let counts = ArmCounts::default();
     assert_eq!(bench.watch.step(&switch, &counts, Duration::from_secs(2), None), None);
-    assert_eq!(bench.watch.step(&switch, &counts, Duration::from_secs(3), Some(at(-5))), None, "a clock that went back");
+    assert_eq!(
+        bench.watch.step(&switch, &counts, Duration::from_secs(3), Some(at(-5))),
+        None,
+        "a clock that went back"
+    );
     assert!(bench.watch.step(&switch, &counts, Duration::from_secs(4), Some(at(5))).is_some());
 }
