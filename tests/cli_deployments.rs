@@ -117,7 +117,10 @@ fn files_are_applied() {
     // What is wrong is told with file and line.
     fs::write(&deployment, DEPLOYMENT.replace("flag_key: feature", "flag_key: featur")).unwrap();
     let (code, out, err) = gateway.run(&["apply", "-f", &folder, "--yes"]);
-    assert!(code == 1 && err.contains("rollout.yaml:9: there is no flag \"featur\", did you mean \"feature\"?"), "{code} {out} {err}");
+    assert!(
+        code == 1 && err.contains("rollout.yaml:9: there is no flag \"featur\", did you mean \"feature\"?"),
+        "{code} {out} {err}"
+    );
     let other = DEPLOYMENT.replace("id: rollout", "id: other");
     fs::write(&deployment, format!("deployments:\n- {}", other.trim().replace('\n', "\n  "))).unwrap();
     let plan = gateway.said(&["apply", "-f", &folder, "--prune", "--yes"]);
