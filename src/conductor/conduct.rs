@@ -9,6 +9,7 @@ use crate::{
     clock,
     delivery::{
         deployment::Deployment,
+        judge::Judge,
         plan::{self, SetFlag, StageState, State, Status},
     },
     model::{DeploymentDocument, DocumentKey, FlagDocument},
@@ -137,7 +138,7 @@ impl Conductor {
         let mut memory = self.memory.lock().expect("nothing panics while it holds this");
         let told_at = &mut memory.entry(id.to_owned()).or_default().told_at;
         let is_recent = told_at.is_some_and(|at| now.duration_since(at) < WORDS_EVERY);
-        if is_recent && without_words(before) == without_words(after) {
+        if is_recent && without_words(before) == without_words(after) && starts(before) == starts(after) {
             return false;
         }
         *told_at = Some(now);
@@ -225,6 +226,11 @@ impl Conductor {
             notifier.tell(deployment.channels.iter().map(String::as_str), &notice);
         }
     }
+}
+
+/// How often the judges of the stages began to count: when one does, it must be known from where.
+fn starts(status: &Status) -> Vec<u64> {
+    status.stages.iter().map(|stage| stage.judge.as_ref().map_or(0, Judge::starts)).collect()
 }
 
 /// A status without what only people read.
