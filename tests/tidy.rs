@@ -55,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "model",
             "delivery",
             "conductor",
+            "outbound",
             "eval",
             "snapshot",
             "profiles",
