@@ -31,6 +31,7 @@ use crate::{
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
+    outbound::{self, Notifier},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -40,6 +41,7 @@ use crate::{
     },
     telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
+    tripping::Tripping,
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
@@ -135,6 +137,18 @@ impl App {
             recent: recent.clone(),
             upstreams,
         };
+        let notifier =
+            outbound::Client::new(parts.config.outbound.clone()).context("failed to prepare notifications")?;
+        let notifier = Notifier::new(notifier, &parts.config.server.name);
+        let tripping = Tripping {
+            store: Arc::clone(&store),
+            counters: Arc::clone(&counters),
+            cell: cell.clone(),
+            region: parts.config.context.region.clone(),
+            name: parts.config.server.name.clone(),
+            notifier: notifier.clone(),
+        };
+        control.spawn(tripping.run(parts.arms.watch(), stop.clone().cancelled_owned()));
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
         let conducting = (store.clone(), counters.clone(), sync.clone());
@@ -153,6 +167,7 @@ impl App {
             services,
             drain,
             live,
+            notifier,
             explain: Some(explain(&parts)),
             ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
