@@ -36,7 +36,8 @@ use crate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
-        self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
+        self, CounterStore, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions,
+        seed_if_empty,
     },
     telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
@@ -121,12 +122,8 @@ impl App {
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let recent = Recent::new(&config.recent);
-        let arms = Arms::new();
         let stop = CancellationToken::new();
-        let dropped = metrics.counts_dropped().clone();
-        let counting =
-            store::flush_counts(counters.clone(), arms.clone(), run.clone(), dropped, stop.clone().cancelled_owned());
-        let counting = control.spawn(counting);
+        let (arms, counting) = count(&control, counters.clone(), run.clone(), &metrics, &stop);
         let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
             mirrors,
@@ -179,11 +176,7 @@ impl App {
             training: Training::default(),
             deployments,
         };
-        control.spawn(async move {
-            if let Err(error) = admin::serve(admin_listener, admin).await {
-                log::error!("admin: {error}");
-            }
-        });
+        serve_admin(&control, admin_listener, admin);
         log::info!("admin listens on {address}");
         Ok(Self { parts, control, signals, following, conducting, counting, access_log: writer, stop })
     }
@@ -340,6 +333,27 @@ fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> 
         None => cached.forget_all(),
     }));
     profiles
+}
+
+/// Brings what will be counted of arms to the store, until `stop`.
+fn count(
+    control: &Runtime,
+    counters: Arc<dyn CounterStore>,
+    run: Arc<str>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> (Arms, JoinHandle<()>) {
+    let (arms, dropped) = (Arms::new(), metrics.counts_dropped().clone());
+    let flushing = store::flush_counts(counters, arms.clone(), run, dropped, stop.clone().cancelled_owned());
+    (arms, control.spawn(flushing))
+}
+
+fn serve_admin(control: &Runtime, listener: tokio::net::TcpListener, admin: Admin) {
+    control.spawn(async move {
+        if let Err(error) = admin::serve(listener, admin).await {
+            log::error!("admin: {error}");
+        }
+    });
 }
 
 /// Explains as the gateway decides.

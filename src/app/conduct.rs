@@ -10,6 +10,7 @@ use crate::{
     admin::Deployments,
     conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
     gateway::Parts,
+    outbound::{Client, notify::Notifier},
     store::{CounterStore, Store, SyncHandle},
 };
 
@@ -21,15 +22,17 @@ pub(super) fn conduct(
     holder: Arc<str>,
     stop: &CancellationToken,
 ) -> Result<(JoinHandle<()>, Deployments)> {
-    let (cell, registry, outbound) = (parts.cell.clone(), parts.metrics.registry(), parts.config.outbound.clone());
+    let (cell, registry) = (parts.cell.clone(), parts.metrics.registry());
     let failed = "failed to register the metrics";
     DeploymentMetrics::register(registry, cell.clone()).context(failed)?;
     let rollbacks = Rollbacks::register(registry).context(failed)?;
     let world = conductor::Routes::of(&parts.config);
     let deployments = (world.clone(), rollbacks.clone());
-    let prometheus = Some(conductor::ask_prometheus(outbound).context("failed to prepare calls to other hosts")?);
-    let (conductor, nudge) =
-        Conductor::new(conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks });
+    let client = Client::new(parts.config.outbound.clone()).context("failed to prepare calls to other hosts")?;
+    let notifier = Some(Notifier::new(client.clone(), &parts.config.server.name));
+    let prometheus = Some(conductor::ask_prometheus(client));
+    let parts = conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, notifier };
+    let (conductor, nudge) = Conductor::new(parts);
     let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
     let (world, rollbacks) = deployments;
     Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))

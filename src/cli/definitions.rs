@@ -19,6 +19,8 @@ const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 #[derive(Debug)]
 pub(super) struct Definitions {
     kinds: [Kind; 3],
+    /// These have no import.
+    deployments: Vec<(Value, Place)>,
     files: Vec<(PathBuf, String)>,
 }
 
@@ -52,7 +54,7 @@ impl Definitions {
         collect(path, &mut paths)?;
         let kind = |word, list, called_by| Kind { word, list, called_by, is_named: false, documents: Vec::new() };
         let kinds = [kind("flag", "flags", "key"), kind("segment", "segments", "id"), kind("model", "models", "id")];
-        let (mut read, mut wrong) = (Self { kinds, files: Vec::new() }, Vec::new());
+        let (mut read, mut wrong) = (Self { kinds, deployments: Vec::new(), files: Vec::new() }, Vec::new());
         for path in paths {
             let text = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
             read.files.push((path, text));
@@ -62,10 +64,26 @@ impl Definitions {
         if !wrong.is_empty() {
             bail!("{}", wrong.join("\n"));
         }
-        if read.kinds.iter().all(|kind| kind.documents.is_empty()) {
-            bail!("there are no flags, segments or models in {}", path.display());
+        if !read.has_others() && read.deployments.is_empty() {
+            bail!("there are no flags, segments, models or deployments in {}", path.display());
         }
         Ok(read)
+    }
+
+    /// Whether there is anything but deployments.
+    pub(super) fn has_others(&self) -> bool {
+        self.kinds.iter().any(|kind| !kind.documents.is_empty())
+    }
+
+    /// The deployments.
+    pub(super) fn deployments(&self) -> impl Iterator<Item = &Value> {
+        self.deployments.iter().map(|(document, _)| document)
+    }
+
+    /// `file:line` of a pointer into a deployment.
+    pub(super) fn in_deployment(&self, id: &str, pointer: &str) -> Option<String> {
+        let (_, place) = self.deployments.iter().find(|(document, _)| document["id"] == id)?;
+        Some(self.line(place.file, &format!("{}{pointer}", place.pointer)))
     }
 
     /// What an import takes.
@@ -94,6 +112,10 @@ impl Definitions {
             Ok(value) => value,
             Err(error) => return wrong.push(format!("{}:{error}", path.display())),
         };
+        let (deployments, value) = split(value);
+        let placed = deployments.into_iter().map(|(pointer, document)| (document, Place { file, pointer }));
+        self.deployments.extend(placed);
+        let Some(value) = value else { return };
         match import::read(&value, Some(Format::Flaggate)) {
             Ok(imported) => {
                 let placed = |fields: &Map<String, Value>, pointer| (fields.clone().into(), Place { file, pointer });
@@ -117,10 +139,13 @@ impl Definitions {
 
     fn refuse_doubles(&self, wrong: &mut Vec<String>) {
         let mut seen: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
-        for (kind, (document, place)) in
-            self.kinds.iter().flat_map(|kind| kind.documents.iter().map(move |document| (kind, document)))
-        {
-            let (key, kind) = (document[kind.called_by].as_str().unwrap_or_default(), kind.word);
+        let others = self
+            .kinds
+            .iter()
+            .flat_map(|kind| kind.documents.iter().map(move |document| (kind.word, kind.called_by, document)));
+        let deployments = self.deployments.iter().map(|document| ("deployment", "id", document));
+        for (kind, called_by, (document, place)) in others.chain(deployments) {
+            let key = document[called_by].as_str().unwrap_or_default();
             if let Some(first) = seen.insert((kind, key), place) {
                 let (here, first) = (self.line(place.file, &place.pointer), self.line(first.file, &first.pointer));
                 wrong.push(format!("{here}: the {kind} {key:?} is defined at {first} already"));
@@ -134,6 +159,28 @@ impl Definitions {
             Some(line) => format!("{}:{line}", path.display()),
             None => format!("{}: {pointer}", path.display()),
         }
+    }
+}
+
+/// The deployments of a file, each with its place, and what else is in it.
+fn split(mut value: Value) -> (Vec<(String, Value)>, Option<Value>) {
+    let has = |name: &str| value.get(name).is_some();
+    if has("stages") && has("id") && !has("key") {
+        return (vec![(String::new(), value)], None);
+    }
+    let Some(fields) = value.as_object_mut() else { return (Vec::new(), Some(value)) };
+    match fields.shift_remove("deployments") {
+        Some(Value::Array(documents)) => {
+            let placed = |(position, document)| (format!("/deployments/{position}"), document);
+            let is_empty = fields.is_empty();
+            (documents.into_iter().enumerate().map(placed).collect(), (!is_empty).then_some(value))
+        }
+        Some(other) => {
+            // The import says what is wrong with it.
+            fields.insert("deployments".to_owned(), other);
+            (Vec::new(), Some(value))
+        }
+        None => (Vec::new(), Some(value)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod definitions;
 mod demo;
+mod deployments;
 mod documents;
 mod eval;
 mod explain;
@@ -80,6 +81,9 @@ enum Command {
     /// Look at segments and change them, and see who is in them.
     #[command(subcommand)]
     Segments(segments::Segments),
+    /// Look at deployments, and tell them what to do.
+    #[command(subcommand)]
+    Deployments(deployments::Deployments),
     /// Kill flags at once: they give their default until `--lift` undoes it.
     Kill(kill::Kill),
     /// Look at what is stored of users, and change it.
@@ -102,7 +106,7 @@ enum Command {
     Export(transfer::Export),
     /// Create and update flags and segments from a file of flaggate, flagd, Unleash or GrowthBook definitions.
     Import(transfer::Import),
-    /// Make the store's flags and segments those of a folder of files: shows the plan, then does it.
+    /// Make the store's flags, segments and deployments those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),
     /// Make tokens for the admin API.
     #[command(subcommand)]
@@ -145,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Segments(segments) => segments.run(),
+        Command::Deployments(deployments) => deployments.run(),
         Command::Kill(kill) => kill.run(),
         Command::Profiles(profiles) => profiles.run(),
         Command::Models(models) => models.run(),

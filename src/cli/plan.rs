@@ -41,7 +41,7 @@ pub(super) fn table(plan: &Value, done: bool) -> String {
 /// What happens to each document, under which heading: models first, which segments ask, then segments, which flags
 /// name.
 fn documents(plan: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
-    let kinds = [("MODEL", "models"), ("SEGMENT", "segments"), ("FLAG", "flags")];
+    let kinds = [("MODEL", "models"), ("SEGMENT", "segments"), ("FLAG", "flags"), ("DEPLOYMENT", "deployments")];
     kinds.into_iter().flat_map(|(heading, name)| {
         plan[name].as_array().into_iter().flatten().map(move |document| (heading, document))
     })

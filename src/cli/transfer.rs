@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{definitions::Definitions, plan, remote::Remote, say};
+use super::{definitions::Definitions, deployments, plan, remote::Remote, say};
 
 /// The exit code of a dry run with changes, where it is asked for.
 const CHANGES: u8 = 2;
@@ -76,10 +76,10 @@ pub(super) struct Import {
 pub(super) struct Apply {
     #[command(flatten)]
     remote: Remote,
-    /// A file of flag, segment and model documents, or a folder of *.json, *.yaml and *.yml.
+    /// A file of flag, segment, model and deployment documents, or a folder of *.json, *.yaml and *.yml.
     #[arg(short, long = "file", value_name = "PATH")]
     file: PathBuf,
-    /// Delete the flags that no file defines; segments and models too, if a file defines any.
+    /// Delete the flags that no file defines; segments, models and deployments too, if a file defines any.
     #[arg(long)]
     prune: bool,
     /// Only show what would be done.
@@ -129,10 +129,21 @@ impl Apply {
         let definitions = Definitions::read(&self.file)?;
         let mode = if self.prune { "replace" } else { "merge" };
         let send = |dry_run: bool| {
+            if !definitions.has_others() {
+                return Ok(
+                    serde_json::json!({ "counts": { "created": 0, "updated": 0, "unchanged": 0, "deleted": 0 } }),
+                );
+            }
             let query = format!("mode={mode}&format=flaggate&dry_run={dry_run}");
             post(&self.remote, &query, definitions.body(), |pointer| definitions.at(pointer))
         };
-        let wanted = send(true)?;
+        let mut wanted = send(true)?;
+        let rows = deployments::planned(&self.remote, &definitions, self.prune)?;
+        // Where flags change, deployments can be checked only after that.
+        if !plan::changes(&wanted) {
+            deployments::apply(&self.remote, &definitions, &rows, true)?;
+        }
+        count(&mut wanted, &rows);
         let changes = plan::changes(&wanted);
         if self.dry_run || !changes {
             show(&wanted, self.json, false)?;
@@ -145,13 +156,28 @@ impl Apply {
             say("nothing was done")?;
             return Ok(ExitCode::FAILURE);
         }
-        let answer = send(false)?;
+        let mut answer = send(false)?;
+        deployments::apply(&self.remote, &definitions, &rows, false)?;
+        count(&mut answer, &rows);
         if self.json {
             show(&answer, true, true)?;
         } else {
             say(plan::table(&answer, true).lines().last().unwrap_or_default())?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Adds the rows of deployments to a plan.
+fn count(plan: &mut Value, rows: &[Value]) {
+    for row in rows {
+        if let Some(action) = row["action"].as_str() {
+            let counted = &mut plan["counts"][action];
+            *counted = (counted.as_u64().unwrap_or_default() + 1).into();
+        }
+    }
+    if !rows.is_empty() {
+        plan["deployments"] = rows.into();
     }
 }
 
@@ -166,7 +192,7 @@ fn post(remote: &Remote, query: &str, text: String, place: impl Fn(&str) -> Opti
 }
 
 /// What a refusal says: each error with its place, else the detail.
-fn failure(status: StatusCode, text: &str, place: impl Fn(&str) -> Option<String>) -> anyhow::Error {
+pub(super) fn failure(status: StatusCode, text: &str, place: impl Fn(&str) -> Option<String>) -> anyhow::Error {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let errors: Vec<String> = value["errors"]
         .as_array()

@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde_json::json;
+
 use super::{Conductor, observe::Read};
 use crate::{
     clock,
     delivery::{
         deployment::Deployment,
+        judge::Judge,
         plan::{self, SetFlag, StageState, State, Status},
     },
     model::{DeploymentDocument, DocumentKey, FlagDocument},
+    outbound::notify::Notice,
     store::{Expected, Lease, StoreError, Stored, Write},
 };
 
@@ -80,7 +84,7 @@ impl Conductor {
                 Err(StoreError::Conflict { .. }) => return Ok(Some(End::Overtaken)),
                 Err(error) => return Err(error),
             }
-            self.tell(id, &status, &next);
+            self.tell(&deployment, &status, &next, stored.revision + 1);
         }
         drop(beginning);
         for command in &commands {
@@ -93,22 +97,26 @@ impl Conductor {
         Ok((!did).then_some(End::Settled))
     }
 
+    /// The deployment and how far it is; nothing if this gateway cannot run it, which is logged once.
     fn read(&self, stored: &Stored) -> Option<(DeploymentDocument, Deployment, Status)> {
+        let read = || {
+            let document = DeploymentDocument::parse(&stored.text).map_err(|fault| fault.message)?;
+            let status = Status::read(document.fields().get("status"))?;
+            let deployment = Deployment::read(&document, &self.parts.world.routes).map_err(|faults| {
+                faults.first().map_or(String::new(), |fault| format!("{}: {}", fault.pointer, fault.message))
+            })?;
+            Ok((document, deployment, status))
+        };
+        let found: Result<_, String> = read();
         let id = &stored.document.key;
-        let document = DeploymentDocument::parse(&stored.text)
-            .map_err(|fault| log::warn!("conductor: the deployment {id:?} cannot be read: {}", fault.message))
-            .ok()?;
-        let status = Status::read(document.fields().get("status"))
-            .map_err(|error| log::warn!("conductor: the status of {id:?} cannot be read: {error}"))
-            .ok()?;
-        match Deployment::read(&document, &self.parts.world.routes) {
-            Ok(deployment) => Some((document, deployment, status)),
-            Err(faults) => {
-                let why = faults.first().map_or("", |fault| &*fault.message);
-                log::warn!("conductor: the deployment {id:?} cannot be run: {why}");
-                None
-            }
+        let mut memory = self.memory.lock().expect("nothing panics while it holds this");
+        let known = &mut memory.entry(id.to_string()).or_default().complaint;
+        let complaint = found.as_ref().err().cloned();
+        if let Some(why) = complaint.as_ref().filter(|_| complaint != *known) {
+            log::warn!("conductor: the deployment {id:?} cannot be run by this gateway: {why}");
         }
+        *known = complaint;
+        found.ok()
     }
 
     /// The flags that it changes or has changed, as they are stored.
@@ -130,7 +138,7 @@ impl Conductor {
         let mut memory = self.memory.lock().expect("nothing panics while it holds this");
         let told_at = &mut memory.entry(id.to_owned()).or_default().told_at;
         let is_recent = told_at.is_some_and(|at| now.duration_since(at) < WORDS_EVERY);
-        if is_recent && without_words(before) == without_words(after) {
+        if is_recent && without_words(before) == without_words(after) && starts(before) == starts(after) {
             return false;
         }
         *told_at = Some(now);
@@ -183,8 +191,9 @@ impl Conductor {
         self.parts.store.write(write).await.map(drop)
     }
 
-    /// Logs what changed, and counts rollbacks.
-    fn tell(&self, id: &str, before: &Status, after: &Status) {
+    /// Logs what changed, counts rollbacks, and notifies.
+    fn tell(&self, deployment: &Deployment, before: &Status, after: &Status, revision: u64) {
+        let id = &deployment.id;
         for stage in &after.stages {
             let known = before.stages.iter().find(|known| known.name == stage.name);
             let is_new = known.is_none_or(|known| known.state != stage.state || known.step != stage.step);
@@ -193,16 +202,35 @@ impl Conductor {
                 log::info!("conductor: {id}: the stage {:?} is {step}", stage.name);
             }
         }
-        if before.state != after.state {
-            let why = after.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
-            log::info!("conductor: {id} is {}{why}", after.state.as_str());
+        if before.state == after.state {
+            return;
         }
-        if before.state != State::RollingBack && after.abort.is_some() && before.abort.is_none() {
+        let why = after.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
+        let text = format!("the deployment {id:?} is {}{why}", after.state.as_str().replace('_', " "));
+        log::info!("conductor: {text}");
+        if after.abort.is_some() && before.abort.is_none() {
             let stage = after.abort.as_ref().and_then(|abort| abort.stage.clone());
             let reason = if stage.is_some() { "failed" } else { "max_duration" };
             self.parts.rollbacks.count(stage.as_deref().unwrap_or("-"), reason);
         }
+        let is_news = !matches!(after.state, State::Pending | State::InProgress | State::Superseded);
+        if let Some(notifier) = self.parts.notifier.as_ref().filter(|_| is_news) {
+            let notice = Notice {
+                id: format!("deployment/{id}/{revision}"),
+                kind: format!("deployment_{}", after.state.as_str()),
+                subject: id.to_string(),
+                time: clock::now(),
+                text,
+                data: json!({ "epoch": after.epoch, "version": after.version, "waiting_on": after.waiting_on }),
+            };
+            notifier.tell(deployment.channels.iter().map(String::as_str), &notice);
+        }
     }
+}
+
+/// How often the judges of the stages began to count: when one does, it must be known from where.
+fn starts(status: &Status) -> Vec<u64> {
+    status.stages.iter().map(|stage| stage.judge.as_ref().map_or(0, Judge::starts)).collect()
 }
 
 /// A status without what only people read.

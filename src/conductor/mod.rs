@@ -41,6 +41,7 @@ use crate::{
         plan::{State, Status},
     },
     model::DeploymentDocument,
+    outbound::notify::Notifier,
     snapshot::{Snapshot, SnapshotCell},
     store::{CounterStore, Lease, Store, SyncHandle},
 };
@@ -55,6 +56,9 @@ pub const LEASE: Duration = Duration::from_secs(5);
 
 /// How often it is renewed.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
+
+/// A gateway that cannot run all deployments tries so seldom, and lets its lease run out in between: another may.
+const GIVING_WAY: Duration = Duration::from_secs(7);
 
 /// How often deployments that run are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -83,6 +87,8 @@ pub struct Parts {
     pub prometheus: Option<AskPrometheus>,
     /// Counts rollbacks.
     pub rollbacks: Rollbacks,
+    /// Tells people, if there is anything to tell them by.
+    pub notifier: Option<Notifier>,
 }
 
 /// The routes and upstreams of the configuration, as far as deployments have to do with them.
@@ -175,7 +181,10 @@ impl Conductor {
             let snapshot = self.parts.cell.load();
             let live = live(&snapshot);
             held = self.renew(held, &snapshot, &live).await;
-            if let Some((lease, _)) = held.as_ref().filter(|(lease, _)| lease.holder == self.parts.holder) {
+            let now = clock::monotonic();
+            let is_mine =
+                |(lease, at): &&(Lease, Instant)| lease.holder == self.parts.holder && now.duration_since(*at) < LEASE;
+            if let Some((lease, _)) = held.as_ref().filter(is_mine) {
                 for id in live.iter().filter(|id| !busy.contains(*id)).cloned().collect::<Vec<_>>() {
                     busy.insert(id.clone());
                     let (conductor, lease) = (Arc::clone(&self), lease.clone());
@@ -205,7 +214,7 @@ impl Conductor {
         }
     }
 
-    /// Takes the lease or renews it, as long as there is something to do that can be done here.
+    /// Takes the lease or renews it, as long as there is something to do.
     async fn renew(
         &self,
         held: Option<(Lease, Instant)>,
@@ -213,8 +222,9 @@ impl Conductor {
         live: &[String],
     ) -> Option<(Lease, Instant)> {
         let store = &self.parts.store;
-        let can_all = live.iter().all(|id| self.can(snapshot, id));
-        if live.is_empty() || !can_all {
+        let every = if live.iter().all(|id| self.can(snapshot, id)) { RENEWED_EVERY } else { GIVING_WAY };
+        if live.is_empty() {
+            self.memory.lock().expect("nothing panics while it holds this").clear();
             let is_mine = held.as_ref().is_some_and(|(lease, _)| lease.holder == self.parts.holder);
             if is_mine && let Err(error) = store.give_back_lease(&self.parts.holder).await {
                 log::debug!("conductor: the lease was not given back: {error}");
@@ -222,7 +232,7 @@ impl Conductor {
             return None;
         }
         let now = clock::monotonic();
-        if let Some((_, at)) = held.as_ref().filter(|(_, at)| now.duration_since(*at) < RENEWED_EVERY) {
+        if let Some((_, at)) = held.as_ref().filter(|(_, at)| now.duration_since(*at) < every) {
             let at = *at;
             return held.map(|(lease, _)| (lease, at));
         }
@@ -245,15 +255,7 @@ impl Conductor {
     /// Whether a deployment can be run with the configuration of this gateway.
     fn can(&self, snapshot: &Snapshot, id: &str) -> bool {
         let Some(document) = snapshot.deployment(id) else { return true };
-        match Deployment::read(document, &self.parts.world.routes) {
-            Ok(_) => true,
-            Err(faults) => {
-                let fault = faults.first();
-                let (at, why) = fault.map_or(("", ""), |fault| (&*fault.pointer, &*fault.message));
-                log::warn!("conductor: the deployment {id:?} cannot be run by this gateway: {at}: {why}");
-                false
-            }
-        }
+        Deployment::read(document, &self.parts.world.routes).is_ok()
     }
 
     /// A rollback without the lease.

@@ -28,10 +28,15 @@ pub(super) struct Memory {
     /// What was found out, by step and kind, and when.
     found: BTreeMap<(String, usize), (Instant, Found)>,
     /// The flags that were read, and a revision of the world that has them.
-    served: Option<(Vec<(Arc<str>, u64)>, WorldRevision)>,
+    served: Option<(Revisions, WorldRevision)>,
+    /// Why it cannot be run here, as it was logged.
+    pub(super) complaint: Option<String>,
     /// When words were stored last.
     pub(super) told_at: Option<Instant>,
 }
+
+/// The flags of a deployment, each with its own revision.
+type Revisions = Vec<(Arc<str>, u64)>;
 
 /// What was found out.
 #[derive(Clone, Debug)]
@@ -138,7 +143,7 @@ impl Conductor {
 
     /// The live gateways that do not yet serve the flags as they were read.
     async fn behind(&self, read: &Read<'_>) -> Result<Vec<String>, StoreError> {
-        let flags: Vec<_> = read.flags.iter().map(|(key, stored)| (key.clone(), stored.revision)).collect();
+        let flags: Revisions = read.flags.iter().map(|(key, stored)| (key.clone(), stored.revision)).collect();
         let known = {
             let memory = self.memory.lock().expect("nothing panics while it holds this");
             memory.get(read.id).and_then(|memory| memory.served.clone()).filter(|(known, _)| *known == flags)

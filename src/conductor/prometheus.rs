@@ -4,18 +4,14 @@ use std::sync::Arc;
 
 use super::AskPrometheus;
 use crate::{
-    config::Outbound,
     delivery::deployment::Answered,
-    outbound::{Client, OutboundError, prometheus::query},
+    outbound::{Client, prometheus::query},
 };
 
 /// Asks the Prometheus that a query names.
-///
-/// # Errors
-/// Calls to other hosts cannot be made with this configuration.
-pub fn ask_prometheus(config: Outbound) -> Result<AskPrometheus, OutboundError> {
-    let client = Client::new(config)?;
-    Ok(Arc::new(move |asked| {
+#[must_use]
+pub fn ask_prometheus(client: Client) -> AskPrometheus {
+    Arc::new(move |asked| {
         let client = client.clone();
         Box::pin(async move {
             match query(&client, &asked.url, &asked.expr).await {
@@ -24,5 +20,5 @@ pub fn ask_prometheus(config: Outbound) -> Result<AskPrometheus, OutboundError> 
                 Err(error) => Answered::Failed(error.to_string()),
             }
         })
-    }))
+    })
 }

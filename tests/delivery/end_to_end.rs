@@ -12,7 +12,7 @@ use crate::{
 
 /// A world of two gateways.
 struct World {
-    _redis: Server,
+    redis: Server,
     gateways: [Gateway; 2],
     green: Upstream,
     canary: Upstream,
@@ -26,7 +26,7 @@ async fn world() -> World {
     let gateways =
         [Gateway::start("g1", redis.port, &upstreams).await, Gateway::start("g2", redis.port, &upstreams).await];
     gateways[0].fill().await;
-    World { _redis: redis, gateways, green, canary }
+    World { redis: redis, gateways, green, canary }
 }
 
 /// Three stages in some seconds.
@@ -126,7 +126,7 @@ async fn an_abort_needs_no_conductor() {
     one.post("/deployments", &document).await;
     one.post("/deployments/f/start", &Value::Null).await;
     one.until("f", |status| status["stages"][0]["doing"] == "wait 1h").await;
-    let leader = world._redis.ask(&["HGET", "flaggate:lease", "holder"]);
+    let leader = Gateway::holder(&world.redis);
     let (dead, alive) = if leader == one.id("g1").await { (one, two) } else { (two, one) };
     dead.kill();
     let began = clock::monotonic();
@@ -149,7 +149,7 @@ pub(crate) async fn shares(gateway: &Gateway, flag: &str) -> Vec<f64> {
     loop {
         let page = gateway.get(&path).await;
         for entry in page["entries"].as_array().unwrap().iter().filter(|entry| entry["actor"] == "conductor") {
-            shares.push(entry["after"]["rollout_percentage"].as_f64().unwrap());
+            shares.push(entry["document"]["rollout_percentage"].as_f64().unwrap());
         }
         match page["next"].as_str() {
             Some(next) => path = format!("/flags/{flag}/history?full=true&limit=200&cursor={next}"),

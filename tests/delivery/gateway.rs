@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::upstream::free;
+use crate::{server::Server, upstream::free};
 
 /// Nothing takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ impl Gateway {
                 .collect();
             let text = format!(
                 "[server]\nname = \"{name}\"\nworkers = 1\n[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n\
-                 [store]\nkind = \"redis\"\nredis = {{ url = \"redis://127.0.0.1:{redis}\" }}\n[access_log]\nenabled = false\n\
+                 [store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{redis}\"\n[access_log]\nenabled = false\n\
                  [context]\naccept_identity_from = \"anyone\"\nuser_id = [{{ header = \"X-User-Id\" }}]\n{upstreams}\
                  [[routes]]\nname = \"shop\"\nupstream = \"stable\"\nflags = [\"feature\"]\n\
                  canary = {{ flag = \"shop-canary\", upstream = \"canary\" }}\n\
@@ -151,11 +151,19 @@ impl Gateway {
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
+    /// The run of a gateway that has the lease.
+    pub(crate) fn holder(redis: &Server) -> String {
+        let lease = redis.ask(&["GET", "flaggate:lease"]);
+        lease.splitn(3, ':').nth(2).unwrap_or_default().to_owned()
+    }
+
     /// The name of this run of the gateway, as the lease has it.
     pub(crate) async fn id(&self, name: &str) -> String {
         let gateways = self.get("/gateways").await;
-        let found = gateways["gateways"].as_array().unwrap().iter().rfind(|gateway| gateway["name"] == name);
-        found.unwrap()["id"].as_str().unwrap().to_owned()
+        let all = gateways["gateways"].as_array().unwrap();
+        // An earlier run of it has a lower id.
+        let own = all.iter().filter(|gateway| gateway["name"] == name).filter_map(|gateway| gateway["id"].as_str());
+        own.max().unwrap().to_owned()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

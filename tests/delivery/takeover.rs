@@ -48,7 +48,7 @@ fn steps(many: usize) -> (Value, Vec<f64>) {
 async fn leader(redis: &Server, gateways: &[Gateway], names: &[&str]) -> usize {
     let began = clock::monotonic();
     loop {
-        let holder = redis.ask(&["HGET", "flaggate:lease", "holder"]);
+        let holder = Gateway::holder(redis);
         for (position, name) in names.iter().enumerate() {
             if gateways[position].id(name).await == holder {
                 return position;
@@ -77,10 +77,10 @@ async fn moves_on(redis: &Server, from: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_stopped_does_nothing_twice() {
-    let cycles = cycles(4);
+    let cycles = cycles(10);
     let (redis, names) = (Server::start(&[]), ["g1", "g2", "g3"]);
     let gateways = gateways(&redis, &names).await;
-    let (document, weights) = steps(cycles * 40);
+    let (document, weights) = steps(20 + cycles * 16);
     gateways[0].post("/deployments", &document).await;
     gateways[0].post("/deployments/steps/start", &Value::Null).await;
     let mut slowest = Duration::ZERO;
@@ -101,10 +101,10 @@ async fn a_leader_that_is_stopped_does_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_killed_leaves_no_step_out() {
-    let cycles = cycles(4);
+    let cycles = cycles(10);
     let (redis, names) = (Server::start(&[]), ["g1", "g2", "g3"]);
     let mut gateways = gateways(&redis, &names).await;
-    let (document, weights) = steps(cycles * 40);
+    let (document, weights) = steps(20 + cycles * 16);
     gateways[0].post("/deployments", &document).await;
     gateways[0].post("/deployments/steps/start", &Value::Null).await;
     let mut slowest = Duration::ZERO;

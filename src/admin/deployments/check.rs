@@ -9,7 +9,7 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     delivery::{deployment::Deployment, plan::Status},
-    model::{DeploymentDocument, DocumentKind},
+    model::{DeploymentDocument, DocumentKind, Fault},
 };
 
 /// A document in a body, without its status: what was read can be sent back, and changes nothing there.
@@ -19,6 +19,13 @@ pub(super) fn without_status(body: Body) -> Result<Map<String, Value>, Refusal> 
     Ok(fields)
 }
 
+fn invalid(faults: Vec<Fault>) -> Refusal {
+    match Refusal::of_faults(faults) {
+        Err(refusal) => refusal,
+        Ok(()) => Refusal::Invalid(Vec::new()),
+    }
+}
+
 /// How far a stored deployment is.
 pub(super) fn status_of(document: &DeploymentDocument) -> Result<Status, Refusal> {
     let damaged = |error| Refusal::conflict(format!("the stored status is damaged ({error}); delete the deployment"));
@@ -26,13 +33,14 @@ pub(super) fn status_of(document: &DeploymentDocument) -> Result<Status, Refusal
 }
 
 impl Admin {
-    /// A deployment, checked in itself and against the routes and flags of this gateway.
+    /// A deployment, checked in itself and against the routes of this gateway.
     pub(super) fn deployment(&self, document: &DeploymentDocument) -> Result<Deployment, Refusal> {
-        let invalid = |faults| match Refusal::of_faults(faults) {
-            Err(refusal) => refusal,
-            Ok(()) => Refusal::Invalid(Vec::new()),
-        };
-        let deployment = Deployment::read(document, &self.deployments.world.routes).map_err(invalid)?;
+        Deployment::read(document, &self.deployments.world.routes).map_err(invalid)
+    }
+
+    /// The same, checked against the flags as well.
+    pub(super) fn startable(&self, document: &DeploymentDocument) -> Result<Deployment, Refusal> {
+        let deployment = self.deployment(document)?;
         let snapshot = self.cell.load();
         let keys: Vec<&str> = snapshot.keys().collect();
         let faults = deployment.check_flags(|key| snapshot.document(key), keys.iter().copied());
@@ -47,7 +55,7 @@ impl Admin {
         }
         let document = DeploymentDocument::from_map(fields)
             .map_err(|fault| Refusal::Invalid(vec![Issue::of_body(fault.message, "value_error").at("id")]))?;
-        self.deployment(&document)
+        self.startable(&document)
     }
 
     /// Refuses a deployment that touches what another one is changing now.

@@ -19,8 +19,17 @@ use crate::{
 };
 
 /// What can change while a deployment runs, without becoming another one.
-const PLAIN: [&str; 8] =
-    ["name", "description", "tags", "created_by", "created_at", "updated_at", "max_duration_hours", "status"];
+const PLAIN: [&str; 9] = [
+    "name",
+    "description",
+    "tags",
+    "notification_channels",
+    "created_by",
+    "created_at",
+    "updated_at",
+    "max_duration_hours",
+    "status",
+];
 
 /// Makes the body the whole document of a deployment, new or not: `{"success": true, "deployment_id": …}`, 201 when it is
 /// new. A new `version` of one that runs takes its place at once: what the old one changed goes back to what was stable

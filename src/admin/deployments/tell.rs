@@ -42,8 +42,10 @@ impl Admin {
             let stored = self.documents()?.get(&DeploymentDocument::key(&id)).await?;
             let document: DeploymentDocument = document_of(stored.as_ref())?;
             conditions.check(stored.as_ref().map(Tag::of).as_ref())?;
-            let deployment = self.deployment(&document)?;
-            if matches!(command, Command::Start | Command::Retry) {
+            // What is told to one that runs is done whatever became of its flags since.
+            let begins = matches!(command, Command::Start | Command::Retry);
+            let deployment = if begins { self.startable(&document)? } else { self.deployment(&document)? };
+            if begins {
                 self.check_alone(&deployment).await?;
             }
             let status = plan::command(&deployment, &status_of(&document)?, &command, &caller.name, clock::now())

@@ -22,6 +22,7 @@ impl Document for DeploymentDocument {
         ("stages", Kind::Objects, Null::Refused),
         ("parallel_stages", Kind::Boolean, Null::Refused),
         ("tags", Kind::Texts, Null::Refused),
+        ("notification_channels", Kind::Texts, Null::Refused),
         ("created_by", Kind::Text, Null::Absent),
     ];
     // How far it is no document says that somebody sends: commands and the conductor do.

@@ -95,7 +95,10 @@ fn bad_canary(remote: &Remote, faults: &demo::Faults) -> Result<()> {
 /// How far a deployment is.
 fn line(status: &Value) -> String {
     let stage = &status["stages"][0];
-    let mut line = format!("{}: {} ({})", text(&stage["name"]), text(&stage["doing"]), text(&status["state"]));
+    let mut line = format!("{}: {}", text(&stage["name"]), text(&status["state"]));
+    if let Some(doing) = stage["doing"].as_str() {
+        line += &format!(" ({doing})");
+    }
     if let Some(sentence) = stage["verdict"]["sentence"].as_str() {
         line += &format!(": {sentence}");
     }

@@ -43,6 +43,7 @@ pub(super) struct Noun {
 
 impl Noun {
     pub(super) const FLAG: Self = Self { plural: "flags", word: "flag", named_by: "key" };
+    pub(super) const DEPLOYMENT: Self = Self { plural: "deployments", word: "deployment", named_by: "id" };
     pub(super) const SEGMENT: Self = Self { plural: "segments", word: "segment", named_by: "id" };
 
     /// The path of a document, and of what is below it.

@@ -10,7 +10,7 @@ use super::{
 use crate::model::{DeploymentDocument, Fault};
 
 /// The fields of a deployment. `status` is flaggate's own.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "id",
     "name",
     "description",
@@ -19,6 +19,7 @@ const FIELDS: [&str; 12] = [
     "max_duration_hours",
     "parallel_stages",
     "tags",
+    "notification_channels",
     "created_by",
     "created_at",
     "updated_at",
@@ -39,7 +40,9 @@ pub(super) fn read(document: &DeploymentDocument, routes: &[Route]) -> Result<De
     for name in ["name", "description", "created_by"] {
         own.text(&mut faults, name);
     }
-    own.texts(&mut faults, "tags");
+    for name in ["tags", "notification_channels"] {
+        own.texts(&mut faults, name);
+    }
     let id = own.needed_text(&mut faults, "id").unwrap_or_default();
     if !id.is_empty() && !crate::model::is_writable_key(id) {
         faults
@@ -78,9 +81,10 @@ pub(super) fn read(document: &DeploymentDocument, routes: &[Route]) -> Result<De
     if !faults.0.is_empty() {
         return Err(faults.0);
     }
+    let channels = own.texts(&mut faults, "notification_channels").into_iter().map(str::to_owned).collect();
     let version = own.get("version").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let max_duration = hours.map(|hours| Duration::from_secs_f64(hours * 3600.0));
-    Ok(Deployment { id: id.into(), version, max_duration, is_parallel, stages })
+    Ok(Deployment { id: id.into(), version, max_duration, is_parallel, channels, stages })
 }
 
 fn stage(faults: &mut Faults, own: &Fields<'_>, names: &[&str], routes: &[Route]) -> Option<(Option<Stage>, Stage)> {

@@ -248,7 +248,7 @@ mod tests {
         assert!(faults.0.is_empty(), "{:?}", faults.0);
         match gate.kind {
             GateKind::Scheduled(schedule) => schedule,
-            other => panic!("{other:?}"),
+            GateKind::Manual(_) | GateKind::Automatic(_) | GateKind::Metric(_) => panic!("no schedule"),
         }
     }
 

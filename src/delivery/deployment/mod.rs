@@ -33,6 +33,8 @@ pub struct Deployment {
     pub max_duration: Option<Duration>,
     /// Whether stages that do not depend on each other run at the same time.
     pub is_parallel: bool,
+    /// Who is told when it ends, fails or waits for a person: names of channels of the configuration.
+    pub channels: Vec<String>,
     /// In the order of the document.
     pub stages: Vec<Stage>,
 }
@@ -197,12 +199,11 @@ impl Stage {
     /// What the flag is set to once the step at this position has begun; `None`: it is not touched yet.
     #[must_use]
     pub fn setting(&self, position: usize) -> Option<Setting> {
-        let begun = self.steps.iter().take(position + 1);
-        let settings = begun.filter_map(|step| match step {
+        let mut begun = self.steps.iter().take(position + 1).rev();
+        begun.find_map(|step| match step {
             Step::Set(setting) => Some(*setting),
             Step::Smoke | Step::Wait(_) | Step::Hold | Step::Analysis(_) | Step::Compare(_) | Step::Gate(_) => None,
-        });
-        settings.last()
+        })
     }
 
     /// The first share of users that it gives to the new side.

@@ -124,12 +124,12 @@ impl<'d> Fields<'d> {
         self.typed(faults, name, "an array of strings", texts).unwrap_or_default()
     }
 
-    pub(super) fn object(&self, faults: &mut Faults, name: &str) -> Option<Fields<'d>> {
+    pub(super) fn object(&self, faults: &mut Faults, name: &str) -> Option<Self> {
         self.get(name).and_then(|value| faults.object(self.place(name), value))
     }
 
     /// The objects of an array.
-    pub(super) fn objects(&self, faults: &mut Faults, name: &str) -> Vec<Fields<'d>> {
+    pub(super) fn objects(&self, faults: &mut Faults, name: &str) -> Vec<Self> {
         let place = self.place(name);
         let items = self.array(faults, name).iter().enumerate();
         items.filter_map(|(position, item)| faults.object(format!("{place}/{position}"), item)).collect()

@@ -89,6 +89,16 @@ impl Judge {
         Self::default()
     }
 
+    /// How often counting began, in all steps. While it stays, the judge comes to the same verdicts whether what it remembers
+    /// was kept after the last look or after an earlier one.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        let of = |remembered: &Remembered| {
+            u64::from(remembered.of_requests.begun()) + u64::from(remembered.of_users.begun())
+        };
+        self.metrics.iter().map(of).sum()
+    }
+
     /// The next step begins: its counts begin at zero, and what the steps before gave as evidence stays.
     pub fn next_step(&mut self) {
         self.last = Last::default();
@@ -141,12 +151,11 @@ impl Judge {
         if let Some(sentence) = too_many_errors(analysis, &sight.canary) {
             return (Decision::Fail, Cause::TooManyErrors, sentence);
         }
-        let is_warming_up = sight.since_start < analysis.initial_delay;
-        figures.metrics = self.compare(analysis, sight, is_warming_up);
-        if is_warming_up {
+        if sight.since_start < analysis.initial_delay {
             let left = time((analysis.initial_delay - sight.since_start).as_secs_f64());
             return inconclusive(Cause::WarmingUp, format!("the initial delay is over in {left}"));
         }
+        figures.metrics = self.compare(analysis, sight);
         if sight.canary.requests < 1.0 {
             let decision = match analysis.on_no_data {
                 OnNoData::Inconclusive => Decision::Inconclusive,
@@ -202,18 +211,13 @@ impl Judge {
         None
     }
 
-    fn compare(&mut self, analysis: &Analysis, sight: &Sight<'_>, is_warming_up: bool) -> Vec<Compared> {
+    fn compare(&mut self, analysis: &Analysis, sight: &Sight<'_>) -> Vec<Compared> {
         self.metrics.resize_with(analysis.metrics.len(), Remembered::default);
         let needed = analysis.metrics.len() as f64 / analysis.alpha;
         let with_state = analysis.metrics.iter().zip(&mut self.metrics);
         let compared = with_state.filter_map(|(metric, remembered)| match *metric {
-            Metric::ErrorRate { max_ratio, .. } => remembered.errors(sight, analysis, (max_ratio, needed)),
-            Metric::Latency { quantile, max_ratio } => {
-                if is_warming_up {
-                    return None;
-                }
-                remembered.latency(sight, quantile, (max_ratio, needed))
-            }
+            Metric::ErrorRate { max_ratio, .. } => Some(remembered.errors(sight, analysis, (max_ratio, needed))),
+            Metric::Latency { quantile, max_ratio } => remembered.latency(sight, quantile, (max_ratio, needed)),
         });
         compared.collect()
     }
@@ -227,7 +231,7 @@ impl Analysis {
 }
 
 impl Remembered {
-    fn errors(&mut self, sight: &Sight<'_>, analysis: &Analysis, (ratio, needed): (f64, f64)) -> Option<Compared> {
+    fn errors(&mut self, sight: &Sight<'_>, analysis: &Analysis, (ratio, needed): (f64, f64)) -> Compared {
         let (canary, baseline) = (&sight.canary, &sight.baseline);
         let requests = Counts {
             canary_bad: canary.errors,
@@ -241,16 +245,12 @@ impl Remembered {
             baseline_bad: baseline.users_with_error,
             baseline: baseline.users,
         };
-        let is_warming_up = sight.since_start < analysis.initial_delay;
-        if is_warming_up || !self.of_requests.has_begun() {
+        if !self.of_requests.has_begun() {
             let starts_at_once = analysis.initial_delay.is_zero();
             let (of_requests, of_users) =
                 if starts_at_once { Default::default() } else { (requests, users.with_bad_ones_gone()) };
             self.of_requests.begin(of_requests, sight.since_start);
             self.of_users.begin(of_users, sight.since_start);
-        }
-        if is_warming_up {
-            return None;
         }
         let seen = self.of_requests.compared(requests);
         let clustering = (analysis.clustering(canary), analysis.clustering(baseline));
@@ -259,7 +259,7 @@ impl Remembered {
         self.of_requests.mark(requests, sight.since_start);
         // The mean of two supermartingales is one, however they depend on each other.
         let ln_both = ln_sum(ln_requests, ln_users) - std::f64::consts::LN_2;
-        Some(Compared {
+        Compared {
             name: "error_rate".to_owned(),
             slower_than: None,
             canary: seen.of_canary(),
@@ -269,7 +269,7 @@ impl Remembered {
             evidence_of_requests: told(ln_requests),
             evidence_of_users: Some(told(ln_users)),
             needed,
-        })
+        }
     }
 
     fn latency(&mut self, sight: &Sight<'_>, quantile: f64, (ratio, needed): (f64, f64)) -> Option<Compared> {

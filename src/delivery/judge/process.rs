@@ -91,13 +91,14 @@ impl Process {
         !self.starts.is_empty()
     }
 
-    /// Makes the step's start, or moves it: from these counts on it counts.
+    /// How many starts there were in all steps.
+    pub(super) const fn begun(&self) -> u32 {
+        self.begun
+    }
+
+    /// Makes the step's start: from these counts on it counts.
     pub(super) fn begin(&mut self, at: Counts, now: Duration) {
         self.marked_at = now;
-        if let Some(start) = self.starts.first_mut() {
-            start.at = at;
-            return;
-        }
         let stake = self.next_stake();
         let ln_stake = self.ln_value.map_or(stake, |carried| ln_sum(carried, stake));
         self.starts.push(Start { ln_stake, at });

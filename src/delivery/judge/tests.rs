@@ -156,7 +156,7 @@ fn what_happens_in_the_initial_delay_is_not_compared() {
     );
     let warm = judge.look(&analysis, &look(120, &arm(1_200, 23, 100_000), &arm(22_800, 114, 100_000)));
     let errors = &warm.figures.metrics[0];
-    assert_eq!((errors.canary, errors.baseline), ((700, 3), (13_300, 67)), "since the last look of the delay");
+    assert_eq!((errors.canary, errors.baseline), ((600, 3), (11_400, 57)), "since the first look after the delay");
     assert!(errors.evidence_of_requests < 1.0, "{errors:?}");
 }
 
