@@ -1,5 +1,6 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
+mod calls;
 mod conduct;
 
 use std::{
@@ -35,7 +36,8 @@ use crate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
-        self, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions, seed_if_empty,
+        self, CounterStore, Follower, ProfileStore, SeedError, SeenGateway, Store, StoreError, SyncHandle, SyncOptions,
+        seed_if_empty,
     },
     telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
@@ -119,12 +121,8 @@ impl App {
             .context("failed to open the access log")?;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let recent = Recent::new(&config.recent);
-        let arms = Arms::new();
         let stop = CancellationToken::new();
-        let dropped = metrics.counts_dropped().clone();
-        let counting =
-            store::flush_counts(counters.clone(), arms.clone(), run.clone(), dropped, stop.clone().cancelled_owned());
-        let counting = control.spawn(counting);
+        let (arms, counting) = count(&control, counters.clone(), run.clone(), &metrics, &stop);
         let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, control.handle()));
         let parts = Parts {
             mirrors,
@@ -138,10 +136,13 @@ impl App {
             recent: recent.clone(),
             upstreams,
         };
+        let (client, notifier) = calls::calls(&parts)?;
+        calls::trip(&control, &parts, (store.clone(), counters.clone()), notifier.clone(), &stop);
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
         let conducting = (store.clone(), counters.clone(), sync.clone());
-        let (conducting, deployments) = conduct::conduct(&control, &parts, conducting, run, &stop)?;
+        let (conducting, deployments) =
+            conduct::conduct(&control, &parts, conducting, (client, notifier.clone()), run, &stop)?;
         let admin = Admin {
             access,
             store,
@@ -156,6 +157,7 @@ impl App {
             services,
             drain,
             live,
+            notifier,
             explain: Some(explain(&parts)),
             ready_stale_after: parts.config.store.ready_stale_after,
             usage: UsageWatch::default(),
@@ -164,11 +166,7 @@ impl App {
             training: Training::default(),
             deployments,
         };
-        control.spawn(async move {
-            if let Err(error) = admin::serve(admin_listener, admin).await {
-                log::error!("admin: {error}");
-            }
-        });
+        serve_admin(&control, admin_listener, admin);
         log::info!("admin listens on {address}");
         Ok(Self { parts, control, signals, following, conducting, counting, access_log: writer, stop })
     }
@@ -325,6 +323,27 @@ fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> 
         None => cached.forget_all(),
     }));
     profiles
+}
+
+/// Brings what will be counted of arms to the store, until `stop`.
+fn count(
+    control: &Runtime,
+    counters: Arc<dyn CounterStore>,
+    run: Arc<str>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> (Arms, JoinHandle<()>) {
+    let (arms, dropped) = (Arms::new(), metrics.counts_dropped().clone());
+    let flushing = store::flush_counts(counters, arms.clone(), run, dropped, stop.clone().cancelled_owned());
+    (arms, control.spawn(flushing))
+}
+
+fn serve_admin(control: &Runtime, listener: tokio::net::TcpListener, admin: Admin) {
+    control.spawn(async move {
+        if let Err(error) = admin::serve(listener, admin).await {
+            log::error!("admin: {error}");
+        }
+    });
 }
 
 /// Explains as the gateway decides.

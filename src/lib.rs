@@ -1,8 +1,8 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `outbound`, `profiles`, `tracking`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`) do the
-//! input and output, and `app` wires them together. Arrows run downwards only:
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
+//! do the input and output, and `app` wires them together. Arrows run downwards only:
 //!
 //! ```text
 //! model ← predict ← eval ← snapshot ← store ← {gateway, conductor, admin} ← app ← cli
@@ -34,3 +34,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tracking;
 pub mod train;
+pub mod tripping;

@@ -43,6 +43,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use self::{access::Rules, problem::Problem, refusal::Refusal};
 use crate::{
     drain::Drain,
+    outbound::Notifier,
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
@@ -95,6 +96,8 @@ pub struct Admin {
     pub drain: Drain,
     /// What changes, told as it happens.
     pub live: Live,
+    /// Tells channels what people do with kill switches.
+    pub notifier: Notifier,
     /// Explains requests that are not sent, if there is a gateway.
     pub explain: Option<Explain>,
     /// After how long behind the store the gateway is not ready any more; none: never.

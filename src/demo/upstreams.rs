@@ -101,12 +101,11 @@ async fn answer(State(Upstream { name, faults }): State<Upstream>, request: Requ
     if !fate.delay.is_zero() {
         sleep(fate.delay).await;
     }
-    if fate.fails {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "this demo upstream is broken on purpose\n").into_response();
-    }
     let answer = Answer::new(&name, request.method(), request.uri(), request.headers());
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let mut response = if accept.contains("text/html") {
+    let mut response = if fate.fails {
+        (StatusCode::INTERNAL_SERVER_ERROR, "this demo upstream is broken on purpose\n").into_response()
+    } else if accept.contains("text/html") {
         Html(page::html(&answer)).into_response()
     } else {
         Json(answer).into_response()

@@ -75,6 +75,11 @@ impl CompiledFlag {
         (self.switch == Switch::On && *hash == Hash::Md5 && *by == Unit::User).then_some(&**salt)
     }
 
+    /// The variation that the flag gives when nothing else decides, or when it is killed.
+    pub(crate) fn default_variation(&self) -> &str {
+        &self.outcomes[usize::from(self.default)].variation
+    }
+
     /// Whether the flag itself is on.
     #[must_use]
     pub fn is_on(&self) -> bool {

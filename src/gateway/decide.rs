@@ -64,6 +64,11 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
         self.evaluator.killer_of(service)
     }
 
+    /// Whether a kill switch keeps the user from a route's strategies or from this upstream.
+    pub(super) fn is_killed(&self, route: &Route, upstream: UpstreamIndex, upstreams: &Upstreams) -> bool {
+        self.killer_of(&route.name).or_else(|| self.killer_of_upstream(Some(upstream), upstreams)).is_some()
+    }
+
     fn killer_of_upstream(&self, upstream: Option<UpstreamIndex>, upstreams: &Upstreams) -> Option<&'s str> {
         self.killer_of(upstreams.name(upstream?))
     }

@@ -256,7 +256,8 @@ impl Requests {
         }
         let is_mirrored = route.mirror.as_ref().is_some_and(|mirror| {
             let is_on = flags.evaluate(&mirror.flag).is_some_and(|evaluation| evaluation.is_truthy());
-            is_on && is_chosen(mirror, &request.method, &route.name, &user_id, &exchange.request_id)
+            let is_copied = is_on && is_chosen(mirror, &request.method, &route.name, &user_id, &exchange.request_id);
+            is_copied && !flags.is_killed(route, mirror.upstream, upstreams)
         });
         let segments = flags.segments(&self.config.inject.segments);
         if let (None, true, Some(profiles)) = (&found, attributes.lacked(), profiles) {

@@ -34,6 +34,9 @@ use crate::config::Outbound;
 /// A call may take so long, from the name to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// One address of several may take so long, so that there is time for the next.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// An answer may have so many bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
@@ -157,9 +160,10 @@ impl Client {
         let may = |address: &IpAddr| may_connect(&target.host, *address, &self.0.config.networks);
         let mut lost = None;
         for address in found.into_iter().filter(may) {
-            match TcpStream::connect(SocketAddr::new(address, target.port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(source) => lost = Some(source),
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(SocketAddr::new(address, target.port))).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(source)) => lost = Some(source),
+                Err(_) => lost = Some(io::Error::from(io::ErrorKind::TimedOut)),
             }
         }
         Err(match lost {

@@ -6,8 +6,10 @@
 mod client;
 mod error;
 mod guard;
+mod kill_switch;
 pub mod notify;
 pub mod prometheus;
 
 pub use client::{Answer, Client, Names, Request};
 pub use error::OutboundError;
+pub use notify::{Notice, Notifier};

@@ -1,16 +1,11 @@
 //! Notifications: told to the channels of the configuration, each by itself, tried again, and never waited for.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -67,10 +62,11 @@ struct Inner {
     source: String,
     first_wait: Duration,
     under_way: Arc<Semaphore>,
-    sent: AtomicU64,
-    failed: AtomicU64,
-    dropped: AtomicU64,
-    unknown: AtomicU64,
+    all: IntCounterVec,
+    sent: IntCounter,
+    failed: IntCounter,
+    dropped: IntCounter,
+    unknown: IntCounter,
 }
 
 /// Why a try failed.
@@ -94,15 +90,20 @@ impl Notifier {
     /// A notifier that waits so long before a second try.
     #[must_use]
     pub fn with_wait(client: Client, source: &str, first_wait: Duration) -> Self {
+        let opts = Opts::new("flaggate_notifications_total", "Notifications, by what became of them.");
+        let all = IntCounterVec::new(opts, &["result"]).expect("the metric's name and label are right");
+        let [sent, failed, dropped, unknown] =
+            ["sent", "failed", "dropped", "unknown"].map(|result| all.with_label_values(&[result]));
         Self(Arc::new(Inner {
             client,
             source: format!("flaggate/{source}"),
             first_wait,
             under_way: Arc::new(Semaphore::new(MOST)),
-            sent: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            unknown: AtomicU64::new(0),
+            all,
+            sent,
+            failed,
+            dropped,
+            unknown,
         }))
     }
 
@@ -110,12 +111,12 @@ impl Notifier {
     pub fn tell<'c>(&self, channels: impl IntoIterator<Item = &'c str>, notice: &Notice) {
         for name in channels {
             let Some(channel) = self.0.client.config().channels.iter().find(|channel| channel.name == name) else {
-                self.0.unknown.fetch_add(1, Ordering::Relaxed);
+                self.0.unknown.inc();
                 tracing::warn!(channel = name, "no such channel in `outbound.channels`");
                 continue;
             };
             let Ok(permit) = self.0.under_way.clone().try_acquire_owned() else {
-                self.0.dropped.fetch_add(1, Ordering::Relaxed);
+                self.0.dropped.inc();
                 continue;
             };
             let (inner, channel) = (self.0.clone(), channel.clone());
@@ -127,16 +128,23 @@ impl Notifier {
         }
     }
 
+    /// Shows what became of notifications among these metrics.
+    ///
+    /// # Errors
+    /// They are there already.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.0.all.clone()))
+    }
+
     /// What became of notifications so far.
     #[must_use]
     pub fn told(&self) -> Told {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let inner = &self.0;
         Told {
-            sent: count(&inner.sent),
-            failed: count(&inner.failed),
-            dropped: count(&inner.dropped),
-            unknown: count(&inner.unknown),
+            sent: inner.sent.get(),
+            failed: inner.failed.get(),
+            dropped: inner.dropped.get(),
+            unknown: inner.unknown.get(),
         }
     }
 }
@@ -167,11 +175,11 @@ impl Inner {
         let mut wait = self.first_wait;
         for attempt in 1.. {
             let Err(failure) = self.attempt(channel, body).await else {
-                self.sent.fetch_add(1, Ordering::Relaxed);
+                self.sent.inc();
                 return;
             };
             if attempt >= ATTEMPTS || !failure.is_passing() {
-                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.failed.inc();
                 tracing::warn!(channel = channel.name, attempts = attempt, error = %failure, "failed to notify");
                 return;
             }

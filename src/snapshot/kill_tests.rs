@@ -198,7 +198,7 @@ fn a_recovery_lets_the_same_users_through_and_only_ever_more() {
 fn a_wrong_document_keeps_what_was_killed_killed() {
     let mut world = World::new(None);
     let good = triggered(json!({ "id": "k", "affected_features": ["a"] }));
-    loaded(&mut world, &[on("a"), good.clone()]);
+    loaded(&mut world, &[on("a"), good]);
     for wrong in [
         json!({ "id": "k", "affected_features": "a" }),
         json!({ "id": "k", "scope": "planet" }),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Snapshot;
 use crate::{
     eval::{self, FlagIndex, KillNames, KillSwitch, Kills},
-    model::{Effect, Fault, KillSwitchDocument, is_writable_key},
+    model::{Arm, Effect, Fault, KillSwitchDocument, is_writable_key},
 };
 
 /// The flags of each tag.
@@ -56,6 +56,43 @@ pub(super) fn build(
 pub(super) fn tags(fields: &Map<String, Value>) -> Box<[Arc<str>]> {
     let tags = fields.get("tags").and_then(Value::as_array).into_iter().flatten();
     tags.filter_map(Value::as_str).map(Arc::from).collect()
+}
+
+/// Whether a switch is what keeps requests from going this way: a variation of its flags that is not the default, or a
+/// strategy of its routes or to its upstreams. One that is about everything guards all routes.
+pub(super) fn is_guarded(snapshot: &Snapshot, switch: &KillSwitch, arm: &Arm) -> bool {
+    match arm {
+        Arm::Variation { flag, variation } => {
+            let flag = snapshot.flag(flag).and_then(|flag| snapshot.entry(flag));
+            flag.filter(|_| !switch.takes_all()).is_some_and(|flag| {
+                flag.compiled.default_variation() != &**variation && switch.selects(flag.compiled.key(), &flag.tags)
+            })
+        }
+        Arm::Route { strategy, .. } if switch.takes_all() => **strategy != *"mirror",
+        Arm::Route { route, strategy, upstream } => {
+            let named = |name: &Arc<str>| switch.services.iter().any(|service| service == name);
+            // The others are what stands in, and copies whose answers nobody gets.
+            let is_stopped = matches!(&**strategy, "features" | "canary" | "blue_green");
+            is_stopped && (named(route) || named(upstream))
+        }
+    }
+}
+
+/// Whether the requests of an arm are those that get, while a switch is active, what stands in for what it guards: the
+/// default of its flags, the own upstream of its routes.
+pub(super) fn stands_in(snapshot: &Snapshot, switch: &KillSwitch, arm: &Arm) -> bool {
+    match arm {
+        Arm::Variation { flag, variation } => {
+            let flag = snapshot.flag(flag).and_then(|flag| snapshot.entry(flag));
+            flag.filter(|_| !switch.takes_all()).is_some_and(|flag| {
+                flag.compiled.default_variation() == &**variation && switch.selects(flag.compiled.key(), &flag.tags)
+            })
+        }
+        Arm::Route { strategy, .. } if switch.takes_all() => **strategy != *"mirror",
+        Arm::Route { route, strategy, .. } => {
+            **strategy == *"default" && switch.services.iter().any(|service| service == route)
+        }
+    }
 }
 
 pub(super) fn check(snapshot: &Snapshot, document: &KillSwitchDocument) -> Vec<Fault> {

@@ -32,7 +32,7 @@ use ahash::AHashMap;
 use crate::{
     eval::{self, CompiledFlag, FlagIndex, Flags, KillSwitch, Kills, Segment, SegmentIndex, VariationTally},
     model::{
-        Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
+        Arm, Context, DeploymentDocument, Diagnostic, Fault, FlagDocument, KillSwitchDocument, ModelDocument,
         SegmentDocument, WorldRevision,
     },
     predict::Predictor,
@@ -214,6 +214,18 @@ impl Snapshot {
         kills::check(self, document)
     }
 
+    /// Whether the requests of an arm are what a kill switch guards.
+    #[must_use]
+    pub fn is_guarded(&self, switch: &KillSwitch, arm: &Arm) -> bool {
+        kills::is_guarded(self, switch, arm)
+    }
+
+    /// Whether the requests of an arm get what stands in for what a kill switch guards.
+    #[must_use]
+    pub fn stands_in(&self, switch: &KillSwitch, arm: &Arm) -> bool {
+        kills::stands_in(self, switch, arm)
+    }
+
     /// The flags that a kill switch is about, sorted.
     #[must_use]
     pub fn killed_by(&self, switch: &KillSwitch) -> Vec<&str> {
@@ -221,6 +233,14 @@ impl Snapshot {
         let mut keys: Vec<&str> = selected.map(|flag| flag.compiled.key()).collect();
         keys.sort_unstable();
         keys
+    }
+
+    /// The ids of the kill switches that name a segment.
+    pub fn kill_switches_of<'s>(&'s self, segment: &'s str) -> impl Iterator<Item = &'s str> {
+        let names = move |switch: &&Arc<KillSwitch>| {
+            switch.segments.iter().flat_map(|segments| segments.iter()).any(|named| **named == *segment)
+        };
+        self.checked_kill_switches().filter(names).map(|switch| &*switch.id)
     }
 
     /// The tags that flags have, those that are inherited included.

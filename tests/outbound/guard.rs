@@ -27,7 +27,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::server::{client, outbound, server, status};
+use crate::{
+    server::{client, outbound, server, status},
+    upstream::upstream,
+};
 
 async fn get(client: &Client, url: &str) -> Result<Answer, OutboundError> {
     client.send(Request { method: Method::GET, url, headers: Vec::new(), body: Bytes::new() }).await
@@ -172,6 +175,13 @@ async fn nothing_but_what_is_listed_is_connected_to() {
     }
     let nothing_listed = Client::new(outbound("")).unwrap();
     assert!(get(&nothing_listed, &format!("http://127.0.0.1:{port}/")).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_is_read_though_the_connection_stays_open() {
+    let address = upstream("hello").await;
+    let answer = get(&client(&[address], ""), &format!("http://{address}/a?b=c#d")).await.unwrap();
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"hello"[..]));
 }
 
 #[tokio::test]

@@ -106,6 +106,10 @@ async fn who_tells_never_waits_and_too_many_are_dropped() {
         notifier.tell(["hook"], &notice());
     }
     let took = clock::monotonic() - start;
+    let registry = prometheus::Registry::new();
+    notifier.register(&registry).unwrap();
+    let shown = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    assert!(shown.contains("flaggate_notifications_total{result=\"dropped\"} 44\n"), "{shown}");
     assert_eq!(notifier.told(), Told { dropped: 44, ..Told::default() });
     assert!(took < Duration::from_secs(1), "{took:?}");
 }

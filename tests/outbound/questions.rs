@@ -20,8 +20,8 @@ use tokio::time::sleep;
 
 use crate::{
     process::{PATIENCE, Process},
-    server::client,
-    upstream::{free, upstream},
+    server::{client, server, status},
+    upstream::free,
 };
 
 /// A Prometheus in a process of its own; killed when dropped.
@@ -80,7 +80,7 @@ async fn one_finite_number_or_why_not() {
         "routes = [{ name = \"all\", upstream = \"u\" }]\nupstreams.u.endpoints = [{ address = \"127.0.0.1:9\" }]";
     let gateway = Process::start(&flags, more).await;
     let prometheus = Prometheus::start(gateway.admin);
-    let other = upstream("no Prometheus").await;
+    let (other, _) = server(vec![status("200 OK", "")]).await;
     let client = client(&[prometheus.address, other], "");
     prometheus.has_scraped(&client).await;
     let ask = async |expression: &str| match query(&client, &prometheus.url(), expression).await {

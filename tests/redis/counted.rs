@@ -161,12 +161,17 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::start_skewed(["", ""]).await
+    }
+
+    /// Two gateways whose clocks are wrong by so much.
+    async fn start_skewed(skews: [&'static str; 2]) -> Self {
         let redis = Server::start(&[]);
         let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", redis.port);
         let upstreams = [upstream("stable").await, upstream("canary").await];
         let mut gateways = Vec::new();
-        for _ in 0..2 {
-            gateways.push(Gateway::start(upstreams, &store, "").await);
+        for skew in skews {
+            gateways.push(Gateway::start_skewed(upstreams, &store, "", skew).await);
         }
         let flag = json!({ "key": "canary", "name": "Canary", "rollout_enabled": true, "rollout_percentage": 30 });
         let (status, told) = gateways[0].ask("POST", "/flags?wait=all", Some(flag)).await;
@@ -300,4 +305,29 @@ async fn what_is_counted_while_redis_is_away_comes_later() {
     world.redis.ask(&["CLIENT", "PAUSE", "3000", "ALL"]);
     world.ask(20).await;
     world.compare().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_are_an_hour_off_change_nothing() {
+    let mut world = World::start_skewed(["+3600s", "-3600s"]).await;
+    let counters = RedisStore::new(world.redis.config());
+    let began = counters.now().await.unwrap();
+    world.ask(100).await;
+    world.compare().await;
+    let ended = counters.now().await.unwrap();
+    // Each second is one of those in which it was asked, and the newest looks back on all of them from either gateway.
+    let found = counters.all_counts(began - Duration::from_secs(1), ended + Duration::from_secs(1)).await.unwrap();
+    let requests = |variation: &str| found.total(&arm(variation)).requests;
+    assert_eq!(requests("true") + requests("false"), 100);
+    let window = format!("/traffic?seconds={}", (ended.as_second() - began.as_second()) + 2);
+    for gateway in &world.gateways {
+        let (_, told) = gateway.ask("GET", &window, None).await;
+        assert_eq!(sum(&told, |told| told["route"] == "shop").requests, 100, "{told:#}");
+        let clock = gateway.ask("GET", "/audit?limit=1", None).await.1;
+        let at: jiff::Timestamp = clock["entries"][0]["at"].as_str().unwrap().parse().unwrap();
+        assert!(
+            (at.as_second() - began.as_second()).abs() > 3_000,
+            "its clock is wrong (scripts/setup test installs faketime): {at}"
+        );
+    }
 }

@@ -17,6 +17,7 @@ mod counting;
 mod upstream;
 
 mod access;
+mod breakers;
 mod cluster;
 mod contract;
 mod counted;

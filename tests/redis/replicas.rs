@@ -35,6 +35,8 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     folder: TempDir,
     process: Option<Child>,
+    /// By how much its clock is wrong, as `faketime` takes it; empty: it is right.
+    skew: &'static str,
 }
 
 /// A connection to a gateway that is kept.
@@ -64,7 +66,13 @@ impl Gateway {
     /// A gateway with the route `shop`: users in `canary` go to `canary`, all others to `stable`. `store` is the section
     /// of the configuration, to which a backup is added; `more` is the rest.
     pub(crate) async fn start(upstreams: [SocketAddr; 2], store: &str, more: &str) -> Self {
-        let mut gateway = Self { address: free(), admin: free(), folder: tempfile::tempdir().unwrap(), process: None };
+        Self::start_skewed(upstreams, store, more, "").await
+    }
+
+    /// The same with a clock on the wall that is wrong, like `+3600s`.
+    pub(crate) async fn start_skewed(upstreams: [SocketAddr; 2], store: &str, more: &str, skew: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gateway = Self { address: free(), admin: free(), folder, process: None, skew };
         // Between the choice of a port and its use somebody else may take it.
         for _ in 0..10 {
             gateway.configure(upstreams, store, more);
@@ -100,7 +108,13 @@ impl Gateway {
     /// Starts the process and waits until it listens; `false`: it ended.
     async fn run(&mut self) -> bool {
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flaggate"));
+        if !self.skew.is_empty() {
+            // The linker knows what `$LIB` is on this machine.
+            command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1").env("FAKETIME", self.skew);
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let process = command
             .args(["run", "--config"])
             .arg(self.folder.path().join("flaggate.toml"))
             .stderr(Stdio::from(log))

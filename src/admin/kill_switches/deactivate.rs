@@ -44,9 +44,11 @@ pub(super) async fn deactivate(State(admin): State<Admin>, ask: Ask, body: Body)
     let gradually = form.nullable("gradually", Kind::Boolean).is_some_and(|gradually| gradually == true);
     finish(form, &["reason", "gradually"])?;
     let (reason, by) = (reason.unwrap_or_else(|| "deactivated".to_owned()), caller.name.to_string());
+    let now = admin.store_time().await;
+    let measured = admin.measured(&key, now).await;
     let done = admin
         .transition(&caller, &key, &conditions, dry_run.0, |switch: Option<&KillSwitchDocument>| {
-            lifted(switch, &by, &reason, gradually)
+            lifted(switch, &by, &reason, gradually, (now, measured.as_ref()))
         })
         .await?;
     Ok(admin.killed(&done, wait, dry_run.0).await)

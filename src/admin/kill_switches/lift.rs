@@ -56,9 +56,12 @@ pub(super) async fn lift(State(admin): State<Admin>, ask: Ask, body: Body) -> Re
     let (by, reason) = (ask.caller.name.to_string(), reason.unwrap_or_else(|| "lifted".to_owned()));
     let snapshot = admin.cell.load();
     let (ids, flags) = wanted.unwrap_or(Wanted::Ids(Vec::new())).ids(&snapshot, &admin)?;
+    let now = admin.store_time().await;
     let (mut changed, mut world) = (Vec::new(), None);
     for id in ids {
-        let decide = |switch: Option<&KillSwitchDocument>| lifted(switch, &by, &reason, gradually);
+        let measured = admin.measured(&id, now).await;
+        let at = (now, measured.as_ref());
+        let decide = |switch: Option<&KillSwitchDocument>| lifted(switch, &by, &reason, gradually, at);
         let done = admin.transition(&ask.caller, &id, &ask.conditions, ask.dry_run.0, decide).await?;
         if done.is_changed {
             changed.push(id);

@@ -7,8 +7,9 @@ use axum::{
     http::StatusCode,
     response::{AppendHeaders, IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     admin::{
@@ -21,10 +22,14 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     clock, eval,
-    model::{KillStatus, KillSwitchDocument, WorldRevision},
+    model::{Activation, KillStatus, KillSwitchDocument, WorldRevision},
     snapshot::{Snapshot, did_you_mean},
     store::{Expected, StoreError},
+    tripping::measure,
 };
+
+/// How long the store's time is waited for.
+const TIME_WITHIN: Duration = Duration::from_millis(500);
 
 /// How often a transition is tried when others are faster.
 const TRIES: u32 = 50;
@@ -73,6 +78,7 @@ impl Admin {
             let expected = stored.as_ref().map_or(Expected::Absent, |stored| Expected::Revision(stored.revision));
             match self.write(caller, id, Some(&switch), expected).await {
                 Ok(written) => {
+                    self.notifier.tell_of_kill_switch(&switch);
                     let tag = Some(Tag::new(written.revision, &switch.to_text()));
                     return Ok(Done { switch, is_changed: true, world: Some(written.world), tag });
                 }
@@ -83,6 +89,21 @@ impl Admin {
             sleep(Duration::from_millis(u64::from(tried.min(20)))).await;
         }
         Err(Refusal::conflict("others change this kill switch all the time; try again"))
+    }
+
+    /// Notes in figures what an activation came to that is about to end; what else becomes of the switch is not touched.
+    pub(super) async fn measured(&self, id: &str, now: Timestamp) -> Option<Activation> {
+        let snapshot = self.cell.load();
+        let switch = snapshot.checked_kill_switches().find(|switch| *switch.id == *id)?;
+        let mut activation = switch.status.history.first().filter(|last| last.ended_at.is_none())?.clone();
+        measure(&*self.counters, &snapshot, switch, &mut activation, now).await;
+        Some(activation)
+    }
+
+    /// The time by which the steps of a recovery are counted: the store's, unless it does not tell.
+    pub(super) async fn store_time(&self) -> Timestamp {
+        let asked = timeout(TIME_WITHIN, self.counters.now()).await;
+        asked.ok().and_then(Result::ok).unwrap_or_else(clock::now)
     }
 
     /// The answer to a transition, once all who are waited for serve it: all live gateways unless the request says else.
@@ -132,6 +153,7 @@ pub(super) fn lifted(
     by: &str,
     reason: &str,
     gradually: bool,
+    (now, measured): (Timestamp, Option<&Activation>),
 ) -> Result<Option<KillSwitchDocument>, Refusal> {
     let switch = switch.ok_or_else(|| Refusal::not_found(KillSwitchDocument::NOT_FOUND))?;
     let mut status = status_of(switch)?;
@@ -140,9 +162,16 @@ pub(super) fn lifted(
     if gradually && status.recovery.is_some() {
         return Ok(None);
     }
+    if let (Some(activation), Some(measured)) = (status.history.first_mut(), measured)
+        && activation.number == measured.number
+    {
+        activation.error_rate_before = measured.error_rate_before;
+        activation.error_rate_after = measured.error_rate_after;
+        activation.requests_affected = measured.requests_affected;
+    }
     let changed = match gradually {
-        true => status.let_through(&checked.recovering.steps, by, reason, clock::now()),
-        false => status.lift(by, reason, clock::now()),
+        true => status.let_through(&checked.recovering.steps, by, reason, now),
+        false => status.lift(by, reason, now),
     };
     Ok(changed.then(|| switch.with_status(&status)))
 }

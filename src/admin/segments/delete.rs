@@ -9,7 +9,7 @@ use crate::{
     model::SegmentDocument,
 };
 
-/// Removes a segment, unless another one or a flag names it: `{"success": true}`.
+/// Removes a segment, unless another one, a flag or a kill switch names it: `{"success": true}`.
 #[utoipa::path(
     delete, path = "/segments/{id}", tag = "segments", security(("token" = ["editor"])),
     params(
@@ -31,11 +31,20 @@ pub(super) async fn delete(State(admin): State<Admin>, ask: Ask) -> Result<Respo
     let held = |id: &str| {
         let (segments, flags) = admin.cell.load().segment_dependents(id);
         let named = |what: &str, names: &[Arc<str>]| {
-            (!names.is_empty())
-                .then(|| format!("{what}{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", ")))
+            (!names.is_empty()).then(|| format!("{what}{} {}", plural(what, names.len()), names.join(", ")))
         };
-        let by: Vec<String> = [named("segment", &segments), named("flag", &flags)].into_iter().flatten().collect();
+        let switches: Vec<Arc<str>> = admin.cell.load().kill_switches_of(id).map(Arc::from).collect();
+        let by = [named("segment", &segments), named("flag", &flags), named("kill switch", &switches)];
+        let by: Vec<String> = by.into_iter().flatten().collect();
         (!by.is_empty()).then(|| format!("{id} is named by the {}; change those first", by.join(" and the ")))
     };
     admin.remove::<SegmentDocument>(ask, held).await
+}
+
+fn plural(what: &str, count: usize) -> &'static str {
+    match (count, what.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli::{
     remote::Remote,
     say,
-    table::{Table, text},
+    table::{Table, plain, text},
 };
 
 /// Which kill switches are shown.
@@ -48,14 +48,14 @@ fn table(switches: &Value) -> Table<6> {
     let mut table = Table::new(["SWITCH", "STATE", "SINCE", "BY", "SCOPE", "REASON"]);
     for switch in switches.as_array().into_iter().flatten() {
         let status = &switch["status"];
-        let state = match &status["recovery"]["percentage"] {
-            Value::Null => text(&status["state"]),
-            percentage => format!("{} ({percentage} %)", text(&status["state"])),
-        };
-        let scope = match &switch["scope_value"] {
-            Value::Null => text(&switch["scope"]),
-            value => format!("{} {}", text(&switch["scope"]), text(value)),
-        };
+        let mut state = text(&status["state"]);
+        if let Some(percentage) = status["recovery"]["percentage"].as_f64() {
+            state += &format!(" ({percentage} %)");
+        }
+        let mut scope = text(&switch["scope"]);
+        if let Some(value) = switch["scope_value"].as_str() {
+            scope += &format!(" {}", plain(value));
+        }
         table.push([
             text(&switch["id"]),
             state,

@@ -206,8 +206,11 @@ fn count(read: &mut Reader<'_>, name: &str, default: u64) -> u64 {
     read.typed(name, Effect::Quarantined, "a whole number from 1 to 1000000", within).unwrap_or(default)
 }
 
+/// A place in a document, and what is named there.
+type Reference<'d> = (String, &'d str);
+
 /// The places at which a document names flags (keys, not tags) and segments.
-pub(crate) fn references(fields: &Map<String, Value>) -> (Vec<(String, &str)>, Vec<(String, &str)>) {
+pub(crate) fn references(fields: &Map<String, Value>) -> (Vec<Reference<'_>>, Vec<Reference<'_>>) {
     let listed = |name: &'static str| {
         let items = fields.get(name).and_then(Value::as_array).into_iter().flatten().enumerate();
         items.filter_map(move |(position, item)| Some((format!("/{name}/{position}"), item.as_str()?)))

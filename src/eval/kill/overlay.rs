@@ -52,8 +52,8 @@ pub(crate) struct Names<'n> {
 impl Kill {
     fn new(switch: Arc<KillSwitch>, segments: &SegmentNames) -> Self {
         let let_through = switch.status.recovery.map_or(0, |Recovery { percentage, .. }| threshold(percentage));
-        let named = |ids: &Box<[Arc<str>]>| ids.iter().filter_map(|id| segments.get(id).copied()).collect();
-        Self { segments: switch.segments.as_ref().map(named), let_through, switch }
+        let named = |ids: &[Arc<str>]| ids.iter().filter_map(|id| segments.get(id).copied()).collect();
+        Self { segments: switch.segments.as_deref().map(named), let_through, switch }
     }
 
     /// The switch.
