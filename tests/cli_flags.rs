@@ -238,3 +238,60 @@ fn deleting_asks_first() {
     assert!(code == 0 && screen.contains("theme is deleted"), "{code} {screen}");
     assert_eq!(gateway.run(&["flags", "get", "theme"]).0, 3);
 }
+
+#[test]
+fn one_command_kills_and_one_lifts() {
+    let gateway = Gateway::start();
+    for (flag, tag) in [("checkout", "beta"), ("list", "beta"), ("theme", "critical")] {
+        gateway.said(&["flags", "create", flag, "--tag", tag]);
+    }
+    assert_eq!(gateway.said(&["kill", "list"]), "nothing is killed\n");
+    let said = gateway.said(&["kill", "checkout", "--reason", "errors"]);
+    assert!(
+        said.starts_with("killed 1 flag (checkout) by kill-flag-checkout: applied by 1 of 1 gateways in "),
+        "{said}"
+    );
+    let said = gateway.said(&["kill", "checkout", "--reason", "again"]);
+    assert!(said.starts_with("kills already 1 flag"), "{said}");
+    let said = gateway.said(&["kill", "--tag", "beta", "--dry-run"]);
+    assert_eq!(said, "would kill 2 flags (checkout, list) by kill-tag-beta\n");
+    let said = gateway.said(&["kill", "--all", "--exempt-critical", "--reason", "fire"]);
+    assert!(said.starts_with("killed 2 flags (checkout, list) by kill-all-but-critical"), "{said}");
+    gateway.said(&["kill", "--reason", "x", "--", "list"]);
+    let list = gateway.said(&["kill", "list"]);
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((rows.len(), &rows[2][..2]), (4, &["kill-flag-checkout", "triggered"][..]), "{list}");
+    assert!(list.contains("errors") && list.contains("feature"), "{list}");
+
+    let said = gateway.said(&["kill", "--lift", "checkout", "--reason", "mended"]);
+    assert!(said.starts_with("lifted kill-flag-checkout"), "{said}");
+    assert!(said.contains("checkout is still killed by kill-all-but-critical"), "{said}");
+    let said = gateway.said(&["kill", "--lift", "--switch", "kill-flag-list", "--gradually"]);
+    assert!(said.starts_with("comes back in steps: kill-flag-list"), "{said}");
+    assert!(gateway.said(&["kill", "list"]).contains("recovering (10 %)"));
+    let said = gateway.said(&["kill", "--lift", "--all"]);
+    assert!(said.starts_with("lifted kill-all-but-critical, kill-flag-list"), "{said}");
+    assert_eq!(gateway.said(&["kill", "list"]), "nothing is killed\n");
+    for (wrong, code, told) in [
+        (&["kill", "chekout", "--reason", "x"][..], 5, "did you mean \"checkout\"?"),
+        (&["kill", "checkout"], 2, "--reason"),
+        (&["kill", "--reason", "x"], 5, "name flags"),
+        (&["kill", "checkout", "--gradually", "--reason", "x"], 2, "--lift"),
+    ] {
+        let (found, _, err) = gateway.run(wrong);
+        assert!(found == code && err.contains(told), "{wrong:?}: {found} {err}");
+    }
+
+    // Without a gateway: what a switch does to a flag of a file.
+    let folder = gateway.folder.path();
+    let (flags, switches) = (folder.join("flags.json"), folder.join("switches.json"));
+    std::fs::write(&flags, r#"[{ "key": "a", "name": "a", "rollout_enabled": true, "rollout_percentage": 100 }]"#)
+        .unwrap();
+    let switch = r#"[{ "id": "k", "scope": "region", "scope_value": "eu", "status": { "state": "triggered" } }]"#;
+    std::fs::write(&switches, switch).unwrap();
+    let (flags, switches) = (flags.to_str().unwrap(), switches.to_str().unwrap());
+    let eval = ["eval", "a", "--flags", flags, "--kill-switches", switches, "--explain"];
+    let said = gateway.said(&[&eval[..], &["--region", "eu"]].concat());
+    assert!(said.contains("\"killed\"") && said.contains("kill_switch  id=\"k\""), "{said}");
+    assert!(gateway.said(&eval).contains("\"rollout\""));
+}

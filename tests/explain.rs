@@ -198,7 +198,8 @@ async fn the_way_is_told() {
         .await;
     assert_eq!((&told["listener"], &told["route"]), (&json!("web"), &json!("shop")));
     assert_eq!(told["peer"], json!({ "address": "127.0.0.1", "client": "192.0.2.1", "trusted": true }));
-    let decision = json!({ "strategy": "features", "upstream": "feature", "fell_back": false, "available": true });
+    let decision = json!({ "strategy": "features", "upstream": "feature", "fell_back": false, "available": true,
+        "mirrored": false });
     assert_eq!(told["decision"], decision);
     let taken = json!([{ "strategy": "features", "flag": "feature", "variation": "true", "upstream": "feature", "result": "taken" }]);
     assert_eq!(told["strategies"], taken);
@@ -304,4 +305,48 @@ async fn the_command_tells_people() {
     assert!(refused.contains("REFUSED     405"), "{refused}");
     let json: Value = serde_json::from_str(&explain(&["/api/new", "--json"])).unwrap();
     assert_eq!(json["route"], "api");
+}
+
+#[tokio::test]
+async fn what_is_killed_is_told_and_goes_to_the_upstream_of_the_route() {
+    let gateway = Gateway::start().await;
+    let admin = gateway.process.admin;
+    let kill = async |path: &str, body: Value| {
+        let answer = gateway.client.post(format!("http://{admin}{path}")).json(&body).send().await.unwrap();
+        let (status, told) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+        assert_eq!((status, &told["acknowledged"]), (200, &json!(1)), "{told}");
+    };
+    let request =
+        json!({ "path": "/cart", "host": "shop.example", "headers": { "X-User-Id": "ann", "X-Plan": "pro" } });
+    let reached = async || {
+        let asked = gateway.client.get(format!("http://{}/cart", gateway.process.web)).header("Host", "shop.example");
+        asked.header("X-User-Id", "ann").header("X-Plan", "pro").send().await.unwrap().text().await.unwrap()
+    };
+    assert_eq!(reached().await, "feature");
+
+    for service in ["feature", "shop"] {
+        kill("/kill", json!({ "service": service, "reason": "x" })).await;
+        let told = gateway.explain(request.clone()).await;
+        let first = &told["strategies"][0];
+        let id = format!("kill-service-{service}");
+        assert_eq!((&first["result"], &first["killed_by"]), (&json!("killed"), &json!(id)), "{told}");
+        assert_ne!(told["decision"]["upstream"], "feature");
+        assert_eq!(reached().await, told["decision"]["upstream"].as_str().unwrap());
+        if service == "shop" {
+            assert_eq!(told["decision"]["upstream"], "stable", "a killed route uses its own upstream alone");
+        }
+        kill("/kill/lift", json!({ "service": service })).await;
+        assert_eq!(reached().await, "feature");
+    }
+
+    kill("/kill", json!({ "flags": ["feature"], "reason": "errors" })).await;
+    let told = gateway.explain(request).await;
+    let flag = &told["flags"][0];
+    assert_eq!((&flag["reason"], &flag["value"]), (&json!("killed"), &json!(false)), "{told}");
+    let step = &flag["steps"][0];
+    assert_eq!(
+        (&step["step"], &step["killed"], &step["because"]),
+        (&json!("kill_switch"), &json!(true), &json!("errors"))
+    );
+    assert_ne!(reached().await, "feature");
 }

@@ -247,6 +247,7 @@ mod tests {
             match odd {
                 0 => flag["salt"] = "other".into(),
                 1 => flag["environments"] = json!({ "live": { "rollout_percentage": 100 } }),
+                5 => flag["tags"] = json!(["killed"]),
                 2 => drop(flag.as_object_mut().map(|fields| fields.shift_remove("rollout_percentage"))),
                 _ => {}
             }
@@ -264,6 +265,7 @@ mod tests {
             documents in (document(0), document(1), document(2), document(3), document(4), document(5)),
             proposed in (0_usize..6).prop_flat_map(document),
             live in any::<bool>(),
+            killing in any::<bool>(),
         ) {
             let documents = [documents.0, documents.1, documents.2, documents.3, documents.4, documents.5];
             let mut world = World::new(live.then_some("live"));
@@ -272,7 +274,10 @@ mod tests {
             let paying = json!({ "id": "paying", "rules": [{ "field": "plan", "operator": "equals", "value": "pro" }] });
             let segment = (DocumentKey::segment("paying"), Arc::from(paying.to_string()));
             let flags = there.iter().map(|(flag, _)| (key(flag), flag.to_string().into()));
-            let before = world.load(revision(1), flags.chain([segment]));
+            // What is killed is killed in what is proposed as well, also by tags that are inherited or only proposed.
+            let switch = json!({ "id": "k", "affected_features": ["tag:killed", "f1"], "status": { "state": "triggered" } });
+            let switch = (DocumentKey::kill_switch("k"), Arc::from(switch.to_string()));
+            let before = world.load(revision(1), flags.chain([segment]).chain(killing.then_some(switch)));
             let document = FlagDocument::parse(&proposed.to_string()).unwrap();
             let proposal = before.propose(&document);
             let change = Change { document: key(&proposed), text: Some(proposed.to_string().into()) };

@@ -16,7 +16,7 @@ use crate::{
 const BEFORE: Duration = Duration::from_secs(60);
 
 /// How long the figures are waited for: they are not what is urgent.
-const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN: Duration = Duration::from_millis(300);
 
 /// Fills in what all gateways counted, as far as that is still known. Nothing is changed where it is not.
 pub async fn measure(

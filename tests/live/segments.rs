@@ -55,6 +55,24 @@ async fn a_snapshot_of_segments_and_then_their_changes() {
 }
 
 #[tokio::test]
+async fn kill_switches_are_a_kind_of_their_own() {
+    let served = serve(LiveLimits::default()).await;
+    let switch = |status: Value| Some(json!({ "id": "k", "affected_features": ["a"], "status": status }).to_string());
+    let recovery = json!({ "step": 0, "percentage": 25, "since": "2026-01-02T03:04:05Z" });
+    let recovering = json!({ "state": "recovering", "since": "2026-01-02T03:04:05Z", "recovery": recovery });
+    put(&served, DocumentKey::kill_switch("k"), switch(recovering)).await;
+    let mut socket = served.connect().await;
+    socket.say(r#"{"subscribe": ["kill_switches"]}"#).await;
+    let item = json!({ "id": "k", "scope": "feature", "state": "recovering", "since": "2026-01-02T03:04:05Z",
+        "percentage": 25.0, "updated_at": null });
+    assert_eq!(socket.hear().await["kill_switches"], json!([item]));
+    put(&served, DocumentKey::kill_switch("k"), switch(json!({ "state": "triggered" }))).await;
+    let told = socket.hear().await;
+    let about = ["type", "kill_switch_id", "action"].map(|name| told[name].as_str().unwrap());
+    assert_eq!(about, ["kill_switch_update", "k", "updated"]);
+}
+
+#[tokio::test]
 async fn models_are_a_kind_of_their_own() {
     let served = serve(LiveLimits::default()).await;
     let model = |trained_at: &str| {

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -56,7 +56,30 @@ async fn answer(mut stream: TcpStream, is_broken: Arc<AtomicBool>, asked: Arc<At
     }
 }
 
+/// A webhook: what it is told.
+async fn hook() -> (SocketAddr, Told) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, told) = (listener.local_addr().unwrap(), Told::default());
+    let kept = Arc::clone(&told);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut seen = Vec::new();
+            // The body is a JSON object, and ends with it.
+            while !seen.ends_with(b"}") && stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {}
+            let text = String::from_utf8(seen).unwrap();
+            if let Some((_, body)) = text.split_once("\r\n\r\n") {
+                kept.lock().unwrap().push(serde_json::from_str(body).unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok();
+        }
+    });
+    (address, told)
+}
+
+type Told = Arc<Mutex<Vec<Value>>>;
+
 struct World {
+    told: Told,
     _redis: Server,
     gateways: Vec<Gateway>,
     is_broken: Arc<AtomicBool>,
@@ -73,8 +96,13 @@ impl World {
         let upstreams = [upstream("stable").await, fickle(Arc::clone(&is_broken), Arc::clone(&asked)).await];
         let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", redis.port);
         let mut gateways = Vec::new();
+        let (hook, told) = hook().await;
         for number in 1..=3 {
-            gateways.push(Gateway::start(upstreams, &store, &format!("server.name = \"gateway-{number}\"")).await);
+            let more = format!(
+                "server.name = \"gateway-{number}\"\noutbound.allow = [\"{hook}\"]\noutbound.networks = [\"127.0.0.0/8\"]\n\
+                 outbound.channels.ops.url = \"http://{hook}/hook\""
+            );
+            gateways.push(Gateway::start(upstreams, &store, &more).await);
         }
         for gateway in &gateways {
             gateway.until_store("the store answers", |store| store["store_up"] == true).await;
@@ -93,7 +121,15 @@ impl World {
             until("it goes to the canary", async || gateway.client().get("ann").await.as_deref() == Some("canary"))
                 .await;
         }
-        Self { _redis: redis, gateways, is_broken, asked, stop: Arc::new(AtomicBool::new(false)), users: Vec::new() }
+        Self {
+            told,
+            _redis: redis,
+            gateways,
+            is_broken,
+            asked,
+            stop: Arc::new(AtomicBool::new(false)),
+            users: Vec::new(),
+        }
     }
 
     /// Many users come and go at the first two gateways.
@@ -144,7 +180,7 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
     let mut world = World::start().await;
     let switch = json!({ "id": "k", "name": "Canary", "affected_features": ["canary"], "auto_trigger_enabled": true,
         "error_threshold": 20, "volume_threshold": 20, "auto_recovery_enabled": true, "recovery_delay_seconds": 2,
-        "recovery_step_seconds": 3, "recovery_percentage_steps": [25, 100] });
+        "recovery_step_seconds": 3, "recovery_percentage_steps": [25, 100], "notification_channels": ["ops"] });
     let (status, answer) = world.gateways[0].ask("POST", "/kill-switches?wait=all", Some(switch)).await;
     assert_eq!(status, 201, "{answer}");
     world.begin_load();
@@ -190,5 +226,15 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
         "{record}"
     );
     assert!(world.asked.load(Relaxed) > 0);
+    // One gateway tells of each step, and nothing is told twice.
+    let steps = ["triggered", "recovering", "triggered", "recovering", "recovering", "lifted"];
+    until("all of it is told", async || world.told.lock().unwrap().len() >= steps.len()).await;
+    let told = world.told.lock().unwrap().clone();
+    let mut kinds: Vec<&str> = told.iter().map(|notice| notice["type"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    let mut expected = steps.map(|step| format!("flaggate.kill_switch_{step}"));
+    expected.sort_unstable();
+    assert_eq!(kinds, expected, "{told:?}");
+    assert!(told.iter().all(|notice| notice["subject"] == "k"), "{told:?}");
     assert_eq!(world.gateways[2].client().get("ann").await.as_deref(), Some("canary"), "all is as it was");
 }
