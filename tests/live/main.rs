@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bounds;
+mod deployments;
 mod events;
 mod expiry;
 mod harness;
