@@ -104,7 +104,7 @@ async fn what_cannot_be_subscribed_to_is_told() {
     let mut socket = served.connect().await;
     for (said, code) in [
         (r#"{"subscribe": ["flag"]}"#, "unknown_kind"),
-        (r#"{"subscribe": ["flags", "kill_switches"]}"#, "not_served_yet"),
+        (r#"{"subscribe": ["flags", "traffic"]}"#, "not_served_yet"),
         (r#"{"subscribe": 1}"#, "invalid"),
         (r#"{"subscribe": ["\u0000"]}"#, "unknown_kind"),
     ] {
