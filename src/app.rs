@@ -1,5 +1,6 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
+mod calls;
 mod conduct;
 
 use std::{
@@ -31,7 +32,6 @@ use crate::{
     demo,
     drain::{Drain, NOTICE},
     gateway::{self, Explainer, Mirrors, Parts, upstream::Upstreams},
-    outbound::{self, Notifier},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -41,7 +41,6 @@ use crate::{
     },
     telemetry::{AccessLog, Arms, Metrics, access_log},
     tracking::{Moves, Tracked},
-    tripping::Tripping,
 };
 
 /// How long the start waits for the first snapshot; the listeners open then all the same.
@@ -137,22 +136,13 @@ impl App {
             recent: recent.clone(),
             upstreams,
         };
-        let notifier =
-            outbound::Client::new(parts.config.outbound.clone()).context("failed to prepare notifications")?;
-        let notifier = Notifier::new(notifier, &parts.config.server.name);
-        let tripping = Tripping {
-            store: Arc::clone(&store),
-            counters: Arc::clone(&counters),
-            cell: cell.clone(),
-            region: parts.config.context.region.clone(),
-            name: parts.config.server.name.clone(),
-            notifier: notifier.clone(),
-        };
-        control.spawn(tripping.run(parts.arms.watch(), stop.clone().cancelled_owned()));
+        let (client, notifier) = calls::calls(&parts)?;
+        calls::trip(&control, &parts, (store.clone(), counters.clone()), notifier.clone(), &stop);
         let live = control.block_on(async { Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default()) });
         control.block_on(async { live.tell_moves(profile_store.clone()) });
         let conducting = (store.clone(), counters.clone(), sync.clone());
-        let (conducting, deployments) = conduct::conduct(&control, &parts, conducting, run, &stop)?;
+        let (conducting, deployments) =
+            conduct::conduct(&control, &parts, conducting, (client, notifier.clone()), run, &stop)?;
         let admin = Admin {
             access,
             store,

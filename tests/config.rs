@@ -1,11 +1,12 @@
 //! The configuration: every file in `config/` is right, everything wrong is told with its place.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use flaggate::{
-    config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, json_schema},
-    model::{DocumentKey, FlagDocument, Role, SegmentDocument, WorldRevision},
+    config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, UpstreamIndex, json_schema},
+    delivery::deployment::{Deployment, Route},
+    model::{DeploymentDocument, DocumentKey, FlagDocument, Role, SegmentDocument, WorldRevision},
     snapshot::World,
 };
 use serde_json::Value;
@@ -52,6 +53,7 @@ fn every_file_in_config_is_right() {
                 }
             }
             _ if path.is_dir() => {}
+            _ if path.ends_with("demo-deployment.json") => deployment_is_right(&path),
             _ => flags_are_right(&path),
         }
     }
@@ -75,6 +77,23 @@ fn flags_are_right(path: &Path) {
     }
     let pointers: Vec<&str> = snapshot.diagnostics().map(|diagnostic| &*diagnostic.fault.pointer).collect();
     assert_eq!(pointers, ["/ml_model_id"], "only the model that is yet to be trained is missing");
+}
+
+/// The demo's deployment fits the routes of the demo's configuration.
+fn deployment_is_right(path: &Path) {
+    let config = Config::load(Path::new("config/demo.toml"), std::iter::empty()).unwrap();
+    let upstream = |index: UpstreamIndex| Arc::<str>::from(config.upstreams[index].name.as_str());
+    let of = |route: &flaggate::config::Route| Route {
+        name: route.name.as_str().into(),
+        upstream: upstream(route.upstream),
+        canary: route.canary.as_ref().map(|canary| (canary.flag.clone(), upstream(canary.upstream))),
+        blue_green: None,
+        mirror: None,
+    };
+    let routes: Vec<Route> = config.routes.iter().map(of).collect();
+    let document = DeploymentDocument::parse(&fs::read_to_string(path).unwrap()).unwrap();
+    let stages = Deployment::read(&document, &routes).unwrap().stages;
+    assert_eq!(stages.len(), 1);
 }
 
 /// The segments in `config/segments`, each in a file of its name.

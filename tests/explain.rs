@@ -198,7 +198,8 @@ async fn the_way_is_told() {
         .await;
     assert_eq!((&told["listener"], &told["route"]), (&json!("web"), &json!("shop")));
     assert_eq!(told["peer"], json!({ "address": "127.0.0.1", "client": "192.0.2.1", "trusted": true }));
-    let decision = json!({ "strategy": "features", "upstream": "feature", "fell_back": false, "available": true });
+    let decision = json!({ "strategy": "features", "upstream": "feature", "fell_back": false, "available": true,
+        "mirrored": false });
     assert_eq!(told["decision"], decision);
     let taken = json!([{ "strategy": "features", "flag": "feature", "variation": "true", "upstream": "feature", "result": "taken" }]);
     assert_eq!(told["strategies"], taken);

@@ -58,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "model",
             "delivery",
             "conductor",
+            "outbound",
             "eval",
             "snapshot",
             "profiles",

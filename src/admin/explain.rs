@@ -50,7 +50,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
         (status = 200, description = "What would become of it.", body = Object, example = json!({
             "revision": "0198c0f4:7", "listener": "web", "route": "shop",
             "peer": { "address": "127.0.0.1", "client": "127.0.0.1", "trusted": true },
-            "decision": { "strategy": "canary", "upstream": "v2-canary", "fell_back": false, "available": true },
+            "decision": { "strategy": "canary", "upstream": "v2-canary", "fell_back": false, "available": true, "mirrored": false },
             "strategies": [{ "strategy": "canary", "flag": "checkout-canary", "variation": "true", "upstream": "v2-canary", "result": "taken" }],
             "context": { "user_id": "ann", "drawn": false, "attributes": { "request.path": "/cart" }, "profile": "not_asked_for" },
             "flags": [{ "key": "checkout-canary", "value": true, "variation": "true", "reason": "rollout", "detail": null, "prerequisites_met": true, "steps": [], "evaluated": true }],

@@ -10,7 +10,7 @@ use crate::{
     admin::Deployments,
     conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
     gateway::Parts,
-    outbound::{Client, notify::Notifier},
+    outbound::{Client, Notifier},
     store::{CounterStore, Store, SyncHandle},
 };
 
@@ -19,6 +19,7 @@ pub(super) fn conduct(
     control: &Runtime,
     parts: &Parts,
     (store, counters, sync): (Arc<dyn Store>, Arc<dyn CounterStore>, SyncHandle),
+    (client, notifier): (Client, Notifier),
     holder: Arc<str>,
     stop: &CancellationToken,
 ) -> Result<(JoinHandle<()>, Deployments)> {
@@ -28,8 +29,7 @@ pub(super) fn conduct(
     let rollbacks = Rollbacks::register(registry).context(failed)?;
     let world = conductor::Routes::of(&parts.config);
     let deployments = (world.clone(), rollbacks.clone());
-    let client = Client::new(parts.config.outbound.clone()).context("failed to prepare calls to other hosts")?;
-    let notifier = Some(Notifier::new(client.clone(), &parts.config.server.name));
+    let notifier = Some(notifier);
     let prometheus = Some(conductor::ask_prometheus(client));
     let parts = conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, notifier };
     let (conductor, nudge) = Conductor::new(parts);

@@ -32,6 +32,27 @@ pub fn is_writable_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
+/// What every kind of document can do, for those who work with all of them alike.
+pub trait Kept: Sized {
+    /// Takes an object as a document.
+    ///
+    /// # Errors
+    /// It is nested too deeply or does not say what it is called.
+    fn from_map(map: Map<String, Value>) -> Result<Self, Fault>;
+
+    /// Reads a document from its JSON text.
+    ///
+    /// # Errors
+    /// The text is over 1 MiB, not JSON, nested too deeply, not an object, or does not say what it is called.
+    fn parse(text: &str) -> Result<Self, Fault>;
+
+    /// The fields that were set.
+    fn fields(&self) -> &Map<String, Value>;
+
+    /// The JSON text to store.
+    fn to_text(&self) -> String;
+}
+
 /// Declares a kind of document: an object that is kept as it came, called by its field `$name`.
 macro_rules! document {
     ($(#[$about:meta])* $document:ident, a $word:literal, called by $name:ident, or $of_name:ident alone) => {
@@ -78,6 +99,24 @@ macro_rules! document {
             #[must_use]
             pub fn to_text(&self) -> String {
                 serde_json::Value::Object(self.0.clone()).to_string()
+            }
+        }
+
+        impl $crate::model::Kept for $document {
+            fn from_map(map: serde_json::Map<String, serde_json::Value>) -> Result<Self, $crate::model::Fault> {
+                Self::from_map(map)
+            }
+
+            fn parse(text: &str) -> Result<Self, $crate::model::Fault> {
+                Self::parse(text)
+            }
+
+            fn fields(&self) -> &serde_json::Map<String, serde_json::Value> {
+                self.fields()
+            }
+
+            fn to_text(&self) -> String {
+                self.to_text()
             }
         }
     };

@@ -25,7 +25,7 @@ pub use cell::ArmCell;
 pub use change::{Action, Change, DocumentKey, DocumentKind};
 pub use deployment::DeploymentDocument;
 pub use difference::{Difference, differences};
-pub use document::{MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
+pub use document::{Kept, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};
 pub use duration::duration;
 pub(crate) use duration::number_and_unit;
 pub use fault::{Diagnostic, Effect, Fault};

@@ -73,7 +73,7 @@ async fn errors_name_file_and_line() {
     let path = folder.path().to_str().unwrap();
     let (code, _, err) = served.run(&["apply", "-f", path, "--yes", "--prune"]).await;
     assert!(
-        code == 1 && err.contains("there are no flags, segments or models in"),
+        code == 1 && err.contains("there are no flags, segments, models or deployments in"),
         "an empty folder does not delete everything: {err}"
     );
     write(

@@ -4,6 +4,7 @@
 mod access;
 mod apply;
 mod conditional;
+mod deployments;
 mod flags;
 mod guard;
 mod harness;

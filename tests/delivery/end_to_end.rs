@@ -26,7 +26,7 @@ async fn world() -> World {
     let gateways =
         [Gateway::start("g1", redis.port, &upstreams).await, Gateway::start("g2", redis.port, &upstreams).await];
     gateways[0].fill().await;
-    World { redis: redis, gateways, green, canary }
+    World { redis, gateways, green, canary }
 }
 
 /// Three stages in some seconds.

@@ -275,9 +275,7 @@ async fn ask(stop: Arc<AtomicBool>, address: SocketAddr, part: u64, parts: u64, 
             }
             Ok::<_, std::io::Error>(())
         };
-        if tokio::time::timeout(Duration::from_secs(2), done).await.is_err() {
-            stream = None;
-        } else if !answer.ends_with(b"ok") {
+        if !matches!(tokio::time::timeout(Duration::from_secs(2), done).await, Ok(Ok(()))) {
             stream = None;
         }
         next += pause;

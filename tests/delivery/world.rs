@@ -80,7 +80,7 @@ pub(crate) fn deployment(document: &Value) -> Deployment {
 pub(crate) fn counted(requests: u64, errors: u64, millis: u64) -> ArmCounts {
     let mut counts = ArmCounts { requests, errors, ..ArmCounts::default() };
     counts.latency.add(Latency::bucket(millis * 1000), requests);
-    let place = |user: u64| Users::place(user.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (user << 17));
+    let place = |user: u64| Users::place(Users::hash(&format!("{requests}-{user}")));
     (0..requests).for_each(|user| counts.users.add(place(user)));
     (0..errors).for_each(|user| counts.users_with_error.add(place(user)));
     counts

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Document, Null};
 use crate::{
-    admin::{form::Kind, refusal::Issue},
+    admin::form::Kind,
     delivery::plan::Status,
     model::{DeploymentDocument, DocumentKind, Fault},
     snapshot::Snapshot,
@@ -28,18 +28,6 @@ impl Document for DeploymentDocument {
     // How far it is no document says that somebody sends: commands and the conductor do.
     const WORKED_OUT: &'static [&'static str] = &["status"];
 
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
-        Self::from_map(fields)
-    }
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text)
-    }
-
-    fn fields(&self) -> &Map<String, Value> {
-        self.fields()
-    }
-
     /// With the status of one that was never started.
     fn complete(&self) -> Map<String, Value> {
         let mut whole = self.fields().clone();
@@ -50,13 +38,5 @@ impl Document for DeploymentDocument {
     /// None here: a deployment is checked against the routes too, which no snapshot knows.
     fn faults(&self, _snapshot: &Snapshot) -> Vec<Fault> {
         Vec::new()
-    }
-
-    fn rests_on(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn issue(_fields: &Map<String, Value>) -> Option<Issue> {
-        None
     }
 }

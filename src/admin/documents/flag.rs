@@ -33,19 +33,6 @@ impl Document for FlagDocument {
         ("created_by", Kind::Text, Null::Absent),
         ("value_schema", Kind::Object, Null::Absent),
     ];
-    const WORKED_OUT: &'static [&'static str] = &[];
-
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
-        Self::from_map(fields)
-    }
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text)
-    }
-
-    fn fields(&self) -> &Map<String, Value> {
-        self.fields()
-    }
 
     fn complete(&self) -> Map<String, Value> {
         self.complete()

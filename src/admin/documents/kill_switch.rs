@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Document, Null};
 use crate::{
-    admin::{form::Kind, refusal::Issue},
+    admin::form::Kind,
     model::{DocumentKind, Fault, KillSwitchDocument},
     snapshot::Snapshot,
 };
@@ -34,31 +34,11 @@ impl Document for KillSwitchDocument {
     // Whether it kills is no matter of a document that somebody sends: activating and deactivating it is.
     const WORKED_OUT: &'static [&'static str] = &["status"];
 
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
-        Self::from_map(fields)
-    }
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text)
-    }
-
-    fn fields(&self) -> &Map<String, Value> {
-        self.fields()
-    }
-
     fn complete(&self) -> Map<String, Value> {
         self.complete()
     }
 
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
         snapshot.check_kill_switch(self)
-    }
-
-    fn rests_on(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn issue(_fields: &Map<String, Value>) -> Option<Issue> {
-        None
     }
 }

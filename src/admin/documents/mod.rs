@@ -22,8 +22,8 @@ use super::{
 use crate::{
     clock,
     model::{
-        DeploymentDocument, DocumentKey, DocumentKind, Fault, FlagDocument, KillSwitchDocument, MAX_DOCUMENT_BYTES,
-        ModelDocument, SegmentDocument,
+        DeploymentDocument, DocumentKey, DocumentKind, Fault, FlagDocument, Kept, KillSwitchDocument,
+        MAX_DOCUMENT_BYTES, ModelDocument, SegmentDocument,
     },
     snapshot::Snapshot,
     store::{Expected, Store, StoreError, Stored, Write, Written},
@@ -44,7 +44,7 @@ pub(super) enum Null {
 }
 
 /// A kind of document that people write.
-pub(super) trait Document: Clone + Send + Sync + Sized {
+pub(super) trait Document: Kept + Clone + Send + Sync {
     /// Which kind that is.
     const KIND: DocumentKind;
     /// What people call it.
@@ -60,33 +60,28 @@ pub(super) trait Document: Clone + Send + Sync + Sized {
     /// The fields that are coerced, but for the names and the times.
     const FIELDS: &'static [(&'static str, Kind, Null)];
     /// Fields that the service works out: a body that replaces the document leaves them alone.
-    const WORKED_OUT: &'static [&'static str];
-
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault>;
-
-    fn parse(text: &str) -> Result<Self, Fault>;
-
-    fn fields(&self) -> &Map<String, Value>;
+    const WORKED_OUT: &'static [&'static str] = &[];
 
     /// With the defaults of fields that were not set.
-    fn complete(&self) -> Map<String, Value>;
+    fn complete(&self) -> Map<String, Value> {
+        self.fields().clone()
+    }
 
     /// Everything that is wrong with it, also against the other documents.
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault>;
 
     /// The documents of its kind that have to be there before it; more may be named than there are.
-    fn rests_on(&self) -> Vec<String>;
+    fn rests_on(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What is wrong in words of the API's own.
-    fn issue(fields: &Map<String, Value>) -> Option<Issue>;
+    fn issue(_fields: &Map<String, Value>) -> Option<Issue> {
+        None
+    }
 
     fn name(&self) -> &str {
         self.fields().get(Self::NAMED_BY).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The JSON text to store.
-    fn to_text(&self) -> String {
-        Value::Object(self.fields().clone()).to_string()
     }
 
     /// Names the document in the store.

@@ -1,6 +1,5 @@
 //! Models as documents that people write.
 
-use serde_json::{Map, Value};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
@@ -8,7 +7,7 @@ use tokio::{
 
 use super::{Document, Null};
 use crate::{
-    admin::{form::Kind, refusal::Issue},
+    admin::form::Kind,
     model::{DocumentKind, Fault, ModelDocument},
     snapshot::Snapshot,
 };
@@ -23,23 +22,6 @@ impl Document for ModelDocument {
     /// What a model learnt is read strictly, as a program wrote it.
     const FIELDS: &'static [(&'static str, Kind, Null)] =
         &[("description", Kind::Text, Null::Absent), ("created_by", Kind::Text, Null::Absent)];
-    const WORKED_OUT: &'static [&'static str] = &[];
-
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
-        Self::from_map(fields)
-    }
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text)
-    }
-
-    fn fields(&self) -> &Map<String, Value> {
-        self.fields()
-    }
-
-    fn complete(&self) -> Map<String, Value> {
-        self.fields().clone()
-    }
 
     fn faults(&self, snapshot: &Snapshot) -> Vec<Fault> {
         // A network takes long to compile; others of this runtime do not wait for it.
@@ -47,13 +29,5 @@ impl Document for ModelDocument {
             Ok(RuntimeFlavor::MultiThread) => block_in_place(|| snapshot.check_model(self)),
             Ok(_) | Err(_) => snapshot.check_model(self),
         }
-    }
-
-    fn rests_on(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn issue(_fields: &Map<String, Value>) -> Option<Issue> {
-        None
     }
 }

@@ -33,18 +33,6 @@ impl Document for SegmentDocument {
     ];
     const WORKED_OUT: &'static [&'static str] = &["estimated_size", "last_computed"];
 
-    fn from_map(fields: Map<String, Value>) -> Result<Self, Fault> {
-        Self::from_map(fields)
-    }
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text)
-    }
-
-    fn fields(&self) -> &Map<String, Value> {
-        self.fields()
-    }
-
     fn complete(&self) -> Map<String, Value> {
         self.complete()
     }

@@ -137,7 +137,10 @@ impl Run<'_> {
         }
         match (decision, cause) {
             // How long a step may take without a verdict counts from the step, not from the judge's first look.
-            (Decision::Fail, Cause::Deadline) => Judged::Unknown(sentence),
+            (Decision::Fail, Cause::Deadline) => {
+                // It begins with words about the deadline.
+                Judged::Unknown(sentence.split_once(": ").map_or(sentence.clone(), |(_, why)| why.to_owned()))
+            }
             (Decision::Fail, _) => Judged::Worse(sentence),
             (Decision::Pass, _) => Judged::Good,
             (Decision::Inconclusive, _) => Judged::Unknown(sentence),
