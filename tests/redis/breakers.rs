@@ -180,7 +180,7 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
     let mut world = World::start().await;
     let switch = json!({ "id": "k", "name": "Canary", "affected_features": ["canary"], "auto_trigger_enabled": true,
         "error_threshold": 20, "volume_threshold": 20, "auto_recovery_enabled": true, "recovery_delay_seconds": 2,
-        "recovery_step_seconds": 3, "recovery_percentage_steps": [25, 100], "notification_channels": ["ops"] });
+        "recovery_step_seconds": 5, "recovery_percentage_steps": [25, 100], "notification_channels": ["ops"] });
     let (status, answer) = world.gateways[0].ask("POST", "/kill-switches?wait=all", Some(switch)).await;
     assert_eq!(status, 201, "{answer}");
     world.begin_load();
@@ -211,6 +211,17 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
     // Mended: the same quarter comes back at every gateway, then all.
     world.is_broken.store(false, Relaxed);
     world.until_state("recovering").await;
+    for gateway in &world.gateways {
+        until("it is served", async || {
+            gateway
+                .ask("GET", "/kill-switches?state=recovering", None)
+                .await
+                .1
+                .as_array()
+                .is_some_and(|list| list.len() == 1)
+        })
+        .await;
+    }
     let (first, second) = (world.through(0).await, world.through(2).await);
     if world.switch().await["status"]["recovery"]["percentage"] == 25.0 {
         assert_eq!(first, second);
