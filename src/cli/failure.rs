@@ -120,6 +120,30 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What a refusal says: each error with its place, else the detail.
+pub(super) fn refused_at(status: StatusCode, text: &str, place: impl Fn(&str) -> Option<String>) -> anyhow::Error {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let errors: Vec<String> = value["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|error| {
+            let pointer = error["pointer"].as_str().unwrap_or_default();
+            let message = error["message"].as_str().unwrap_or_default();
+            match place(pointer) {
+                Some(place) => format!("{place}: {message}"),
+                None if pointer.is_empty() => message.to_owned(),
+                None => format!("{pointer}: {message}"),
+            }
+        })
+        .collect();
+    let detail = value["detail"].as_str().map_or_else(|| text.trim().to_owned(), str::to_owned);
+    match errors.as_slice() {
+        [] => anyhow::anyhow!("{status}: {detail}"),
+        errors => anyhow::anyhow!("{detail}\n{}", errors.join("\n")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use reqwest::Method;

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::Value;
 
-use super::{definitions::Definitions, deployments, plan, remote::Remote, say};
+use super::{definitions::Definitions, deployments, failure::refused_at, plan, remote::Remote, say};
 
 /// The exit code of a dry run with changes, where it is asked for.
 const CHANGES: u8 = 2;
@@ -101,7 +101,7 @@ impl Export {
         let format = if self.format == Written::Yaml { "yaml" } else { "json" };
         let (status, text) = self.remote.send(&Method::GET, &format!("/export?format={format}"), None)?;
         if !status.is_success() {
-            return Err(failure(status, &text, |_| None));
+            return Err(refused_at(status, &text, |_| None));
         }
         match &self.output {
             Some(file) => fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?,
@@ -186,33 +186,9 @@ fn post(remote: &Remote, query: &str, text: String, place: impl Fn(&str) -> Opti
     let kind = if text.trim_start().starts_with(['{', '[']) { "application/json" } else { "application/yaml" };
     let (status, text) = remote.send(&Method::POST, &format!("/import?{query}"), Some((kind, text)))?;
     if !status.is_success() {
-        return Err(failure(status, &text, place));
+        return Err(refused_at(status, &text, place));
     }
     serde_json::from_str(&text).context("the answer is no JSON")
-}
-
-/// What a refusal says: each error with its place, else the detail.
-pub(super) fn failure(status: StatusCode, text: &str, place: impl Fn(&str) -> Option<String>) -> anyhow::Error {
-    let value: Value = serde_json::from_str(text).unwrap_or_default();
-    let errors: Vec<String> = value["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|error| {
-            let pointer = error["pointer"].as_str().unwrap_or_default();
-            let message = error["message"].as_str().unwrap_or_default();
-            match place(pointer) {
-                Some(place) => format!("{place}: {message}"),
-                None if pointer.is_empty() => message.to_owned(),
-                None => format!("{pointer}: {message}"),
-            }
-        })
-        .collect();
-    let detail = value["detail"].as_str().map_or_else(|| text.trim().to_owned(), str::to_owned);
-    match errors.as_slice() {
-        [] => anyhow::anyhow!("{status}: {detail}"),
-        errors => anyhow::anyhow!("{detail}\n{}", errors.join("\n")),
-    }
 }
 
 fn show(plan: &Value, as_json: bool, done: bool) -> Result<()> {

@@ -15,18 +15,23 @@ use crate::{
         deployment::{Answered, Arms, Deployment},
         plan::{Counts, Observation, Seen, State, Status, Want, Wanted, wants},
     },
-    model::{ArmCounts, DeploymentDocument, DocumentKind, FlagDocument, WorldRevision},
-    store::{Counted, SeenGateway, StoreError, Stored},
+    model::{Arm, ArmCounts, DeploymentDocument, DocumentKind, FlagDocument, WorldRevision},
+    store::{Running, SeenGateway, StoreError, Stored},
 };
 
 /// A gateway that gave no counts for so long is late.
 const LATE: Duration = Duration::from_secs(5);
+
+/// A sum that nobody asked for so long is let go.
+const SUM_KEPT: Duration = Duration::from_secs(15 * 60);
 
 /// What is known of a deployment between two looks. It can be lost at any time.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// What was found out, by step and kind, and when.
     found: BTreeMap<(String, usize), (Instant, Found)>,
+    /// What was counted since the judges of steps began, by step: from when, and when it was asked for last.
+    sums: BTreeMap<String, (Timestamp, Instant, Running)>,
     /// The flags that were read, and a revision of the world that has them.
     served: Option<(Revisions, WorldRevision)>,
     /// Why it cannot be run here, as it was logged.
@@ -111,7 +116,7 @@ impl Conductor {
                 Some(target) => Found::Smoke(target.test(&self.client, smoke).await),
                 None => return Ok(None),
             },
-            Want::Look { arms, from } => Found::Look(self.counts(arms, *from, now).await?),
+            Want::Look { arms, from } => Found::Look(self.look(id, &wanted.step_id, arms, *from, now).await?),
             Want::Window { arms, length } => {
                 let from = now.checked_sub(*length).unwrap_or(Timestamp::UNIX_EPOCH);
                 Found::Window(self.counts(arms, from, now).await?)
@@ -130,15 +135,49 @@ impl Conductor {
     }
 
     async fn counts(&self, arms: &Arms, from: Timestamp, to: Timestamp) -> Result<Counts, StoreError> {
-        let all: Vec<_> = arms.new.iter().chain(&arms.old).cloned().collect();
-        let counted = self.parts.counters.counts(&all, from, to).await?;
-        let gateways = self.parts.store.gateways().await?;
-        let total = |arms: &[crate::model::Arm]| {
+        let counted = self.parts.counters.counts(&all(arms), from, to).await?;
+        self.sides(arms, |arm| counted.total(arm), &counted.last_seen, to).await
+    }
+
+    /// What was counted since a step's judge began. Each second is read once, however long the step takes.
+    async fn look(
+        &self,
+        id: &str,
+        step: &str,
+        arms: &Arms,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<Counts, StoreError> {
+        let at = clock::monotonic();
+        let known = {
+            let mut memory = self.memory.lock().expect("nothing panics while it holds this");
+            let sums = &mut memory.entry(id.to_owned()).or_default().sums;
+            sums.retain(|_, (_, asked_at, _)| at.duration_since(*asked_at) < SUM_KEPT);
+            sums.remove(step).filter(|(begun, ..)| *begun == from)
+        };
+        let mut sum = known.map_or_else(|| Running::new(all(arms), from), |(_, _, sum)| sum);
+        sum.advance(&*self.parts.counters).await?;
+        let counts = self.sides(arms, |arm| sum.total(arm), sum.last_seen(), now).await?;
+        let mut memory = self.memory.lock().expect("nothing panics while it holds this");
+        memory.entry(id.to_owned()).or_default().sums.insert(step.to_owned(), (from, at, sum));
+        Ok(counts)
+    }
+
+    async fn sides(
+        &self,
+        arms: &Arms,
+        of: impl Fn(&Arm) -> ArmCounts,
+        last_seen: &BTreeMap<Arc<str>, Timestamp>,
+        now: Timestamp,
+    ) -> Result<Counts, StoreError> {
+        let total = |arms: &[Arm]| {
             let mut total = ArmCounts::default();
-            arms.iter().for_each(|arm| total.merge(&counted.total(arm)));
+            arms.iter().for_each(|arm| total.merge(&of(arm)));
             total
         };
-        Ok(Counts { new: total(&arms.new), old: total(&arms.old), is_fresh: is_fresh(&counted, &gateways, to) })
+        let (new, old) = (total(&arms.new), total(&arms.old));
+        let gateways = self.parts.store.gateways().await?;
+        Ok(Counts { new, old, is_fresh: is_fresh(last_seen, &gateways, now) })
     }
 
     /// The live gateways that do not yet serve the flags as they were read.
@@ -184,10 +223,15 @@ impl Conductor {
     }
 }
 
+/// The arms of both sides.
+fn all(arms: &Arms) -> Vec<Arm> {
+    arms.new.iter().chain(&arms.old).cloned().collect()
+}
+
 /// Whether every live gateway gave its counts lately.
-fn is_fresh(counted: &Counted, gateways: &[SeenGateway], now: Timestamp) -> bool {
+fn is_fresh(last_seen: &BTreeMap<Arc<str>, Timestamp>, gateways: &[SeenGateway], now: Timestamp) -> bool {
     let is_late = |seen: &SeenGateway| {
-        let at = counted.last_seen.get(&seen.gateway.id);
+        let at = last_seen.get(&seen.gateway.id);
         at.is_none_or(|at| Duration::try_from(now.duration_since(*at)).unwrap_or_default() > LATE)
     };
     gateways.iter().filter(|seen| seen.is_live()).all(|seen| !is_late(seen))

@@ -89,6 +89,46 @@ async fn more_errors_are_rolled_back() {
     }
 }
 
+/// Copies first, then one user in five, in two, everybody: from one stage of the document.
+fn progressive() -> Value {
+    json!({
+        "id": "checkout", "name": "New checkout", "version": "2",
+        "stages": [
+            { "name": "rollout", "strategy": "progressive",
+              "config": { "route": "shop", "shadow": "3s", "initial_weight": 20, "increment": 40, "interval_seconds": 2,
+                "thresholds": { "error_rate": 5.0, "window": "10s", "min_requests": 50 } } },
+        ],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_come_before_users() {
+    let world = World::start().await;
+    let load = Load::start(&world, 300);
+    world.deploy(progressive()).await;
+    let status = world.until_ended().await;
+    assert_eq!(status["state"], "completed", "{status:#}");
+    assert_eq!(world.flag("canary").await["rollout_percentage"], 100.0);
+    assert_eq!(world.flag("copies").await["rollout_enabled"], false, "no more copies, as before");
+    let met = load.end().await;
+    assert!(met.lost == 0 && met.answered.iter().all(|answer| answer.upstream != "shadow"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_that_fail_reach_no_user() {
+    let world = World::start().await;
+    world.fails("shadow", 0.2);
+    let load = Load::start(&world, 300);
+    world.deploy(progressive()).await;
+    let status = world.until_ended().await;
+    assert_eq!(status["state"], "rolled_back", "{status:#}");
+    println!("copies that fail: {}", status["reason"]);
+    let met = load.end().await;
+    assert_eq!(met.lost, 0);
+    let upstreams: std::collections::BTreeSet<_> = met.answered.iter().map(|answer| answer.upstream.as_str()).collect();
+    assert_eq!(upstreams, ["blue"].into(), "nobody met the canary or the shadow");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slower_answers_are_rolled_back() {
     let world = World::start().await;

@@ -1,4 +1,4 @@
-//! Three gateways over one Redis, and four upstreams.
+//! Three gateways over one Redis, and five upstreams.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::server::{Server, free_port};
 /// Nothing takes longer unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const UPSTREAMS: [&str; 4] = ["blue", "green", "canary", "fast"];
+const UPSTREAMS: [&str; 5] = ["blue", "green", "canary", "fast", "shadow"];
 
 pub(crate) struct World {
     faults: demo::Faults,
@@ -151,6 +151,7 @@ impl Gateway {
               "variants": { "blue": "blue", "green": "green" } },
             { "key": "one-click", "name": "One click", "flag_type": "boolean", "default_value": false },
             { "key": "canary", "name": "Canary", "flag_type": "boolean", "default_value": false },
+            { "key": "copies", "name": "Copies", "flag_type": "boolean", "default_value": false },
         ]);
         let seed = folder.path().join("seed.json");
         fs::write(&seed, flags.to_string()).unwrap();
@@ -165,7 +166,8 @@ impl Gateway {
              [[routes]]\nname = \"shop\"\nupstream = \"blue\"\n\
              features = [{{ flag = \"one-click\", variations = {{ \"true\" = \"fast\" }} }}]\n\
              canary = {{ flag = \"canary\", upstream = \"canary\" }}\n\
-             blue_green = {{ flag = \"color\", blue = \"blue\", green = \"green\" }}\n",
+             blue_green = {{ flag = \"color\", blue = \"blue\", green = \"green\" }}\n\
+             mirror = {{ flag = \"copies\", upstream = \"shadow\" }}\n",
             upstreams.concat()
         );
         let path = folder.path().join("flaggate.toml");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::cli::{
     definitions::Definitions,
     documents::{Noun, in_path},
+    failure::refused_at,
     remote::Remote,
-    transfer::failure,
 };
 
 /// What a file does not say of a deployment.
@@ -64,7 +64,7 @@ pub(in crate::cli) fn apply(remote: &Remote, definitions: &Definitions, rows: &[
         };
         let (status, text) = remote.send(&method, &path, body)?;
         if !status.is_success() {
-            let error = failure(status, &text, |pointer| definitions.in_deployment(id, pointer));
+            let error = refused_at(status, &text, |pointer| definitions.in_deployment(id, pointer));
             return Err(error.context(format!("the deployment {}", in_path(id))));
         }
     }

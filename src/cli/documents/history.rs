@@ -14,6 +14,9 @@ use crate::cli::{
     table::{plain, text},
 };
 
+/// How much of a value is shown.
+const LONGEST: usize = 200;
+
 /// What happened to a document.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct History {
@@ -92,12 +95,20 @@ pub(in crate::cli) fn time(at: &Value) -> String {
     text(at).chars().take(19).collect::<String>().replace('T', " ") + "Z"
 }
 
+/// What fits on a few lines of a terminal; --json has all of it.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A line for each place that changed: `~ /rollout_percentage: 10 → 50`.
 pub(super) fn differences(changes: &Value) -> Vec<String> {
     let Some(changes) = changes.as_array() else { return vec!["what changed is not known".to_owned()] };
     let line = |change: &Value| {
         let pointer = plain(change["pointer"].as_str().unwrap_or_default());
-        let value = |name: &str| change.get(name).map(|value| plain(&value.to_string()));
+        let value = |name: &str| change.get(name).map(|value| shortened(&plain(&value.to_string())));
         match (value("before"), value("after")) {
             (Some(before), Some(after)) => format!("~ {pointer}: {before} → {after}"),
             (None, Some(after)) => format!("+ {pointer}: {after}"),
