@@ -4,7 +4,7 @@ mod calls;
 mod conduct;
 
 use std::{
-    fs, io,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
-    runtime::{self, Runtime},
+    runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
     task::JoinHandle,
@@ -55,10 +55,6 @@ const LAST_COUNTS: Duration = Duration::from_secs(1);
 /// How long the end waits for the goodbye to reach the store.
 const GOODBYE: Duration = Duration::from_millis(200);
 
-/// How much nicer the threads of the control plane are than those of the gateway. Where the machine is busy, requests come
-/// first: the scheduler gives them three times as much time, and does not let a compile go on to the end of its slice.
-const NICE: i32 = 5;
-
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
     parts: Parts,
@@ -93,7 +89,7 @@ impl App {
             Some(seed) => seed,
             None => Seed::read(&config.store)?,
         };
-        let control = control_runtime().context("failed to start the control runtime")?;
+        let control = Runtime::new().context("failed to start the control runtime")?;
         let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
         let admin_listener = control
@@ -295,20 +291,6 @@ async fn follow_store(
     Ok((cell, handle, Following { stop, task, beating }))
 }
 
-/// The runtime of everything but the data plane.
-fn control_runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread().enable_all().thread_name("control").on_thread_start(stand_back).build()
-}
-
-/// Lets the threads of the gateway go before this one.
-fn stand_back() {
-    // Elsewhere it would be for the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICE) {
-        log::debug!("the control plane runs as the gateway does: {error}");
-    }
-}
-
 /// Looks profiles up in their store, and forgets those that change there.
 fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> Profiles {
     let from = Arc::clone(&store);
@@ -427,24 +409,5 @@ impl ShutdownSignalWatch for StopOnSignal {
             _ = terminate.recv() => log::warn!("a second signal: stopping at once"),
         }
         ShutdownSignal::FastShutdown
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use rustix::process::getpriority_process;
-
-    use super::*;
-
-    #[test]
-    fn the_control_plane_stands_back() {
-        let control = control_runtime().unwrap();
-        let here = getpriority_process(None).unwrap();
-        let (worker, blocking) = control.block_on(async {
-            let worker = tokio::spawn(async { getpriority_process(None).unwrap() }).await.unwrap();
-            (worker, tokio::task::spawn_blocking(|| getpriority_process(None).unwrap()).await.unwrap())
-        });
-        assert_eq!((worker, blocking), ((here + NICE).min(19), (here + NICE).min(19)));
-        assert_eq!(getpriority_process(None).unwrap(), here);
     }
 }

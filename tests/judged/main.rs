@@ -6,6 +6,9 @@
 #[expect(dead_code, reason = "sentinels and clusters are tested elsewhere")]
 mod server;
 
+#[path = "../support/prometheus.rs"]
+mod prometheus;
+
 mod load;
 mod world;
 
@@ -15,6 +18,8 @@ use flaggate::clock;
 use serde_json::{Value, json};
 
 use load::Load;
+use prometheus::Prometheus;
+use server::free_port;
 use world::World;
 
 /// Both strategies of the route and the feature, one after the other, then the canary with half of the users.
@@ -127,6 +132,37 @@ async fn copies_that_fail_reach_no_user() {
     assert_eq!(met.lost, 0);
     let upstreams: std::collections::BTreeSet<_> = met.answered.iter().map(|answer| answer.upstream.as_str()).collect();
     assert_eq!(upstreams, ["blue"].into(), "nobody met the canary or the shadow");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_asks_a_prometheus() {
+    let address = ([127, 0, 0, 1], free_port()).into();
+    let world = World::start_with(&format!("[outbound]\nallow = [\"{address}\"]\n")).await;
+    let prometheus = Prometheus::start(address, &world.admins());
+    let load = Load::start(&world, 100);
+    let query = json!({ "prometheus": prometheus.url(), "expr": "sum(flaggate_requests_total{upstream=\"canary\"})", "min": 10 });
+    let deployment = |version: &str| {
+        json!({
+            "id": "checkout", "name": "New checkout", "version": version,
+            "stages": [
+                { "name": "canary", "strategy": "canary", "config": { "route": "shop", "steps": [{ "set_weight": 20 }] },
+                  "gates": [{ "type": "metric_based", "query": query, "timeout_minutes": if version == "2" { 1.0 } else { 0.05 } }] },
+            ],
+        })
+    };
+    world.deploy(deployment("2")).await;
+    let status = world.until_ended().await;
+    assert_eq!(status["state"], "completed", "{status:#} {}", prometheus.log());
+
+    // The same again, and nobody answers.
+    drop(prometheus);
+    world.set_flag("canary", json!({ "rollout_enabled": false, "rollout_percentage": 0 })).await;
+    world.redeploy(deployment("3")).await;
+    let status = world.until_ended().await;
+    assert_eq!(status["state"], "rolled_back", "{status:#}");
+    println!("without a Prometheus: {}", status["reason"]);
+    assert_eq!(world.flag("canary").await["rollout_enabled"], false);
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,11 @@ struct Gateway {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// `more` is added to the configuration.
+    pub(crate) async fn start_with(more: &str) -> Self {
         let (redis, faults, upstreams) = (Server::start(&[]), demo::Faults::default(), CancellationToken::new());
         let any = UPSTREAMS.map(|name| (name.to_owned(), SocketAddr::from(([127, 0, 0, 1], 0))));
         let running = demo::upstreams(&any, &faults, upstreams.clone()).await.unwrap();
@@ -44,7 +49,7 @@ impl World {
         running.detach();
         let mut gateways = Vec::new();
         for _ in 0..3 {
-            gateways.push(Gateway::start(redis.port, &addresses).await);
+            gateways.push(Gateway::start(redis.port, &addresses, more).await);
         }
         Self { faults, gateways, http: reqwest::Client::new(), upstreams, _redis: redis }
     }
@@ -52,6 +57,11 @@ impl World {
     /// Where the gateways take requests.
     pub(crate) fn gateways(&self) -> Vec<SocketAddr> {
         self.gateways.iter().map(|gateway| gateway.web).collect()
+    }
+
+    /// Their admin APIs.
+    pub(crate) fn admins(&self) -> Vec<SocketAddr> {
+        self.gateways.iter().map(|gateway| gateway.admin).collect()
     }
 
     /// From now on this share of an upstream's requests fails.
@@ -64,10 +74,27 @@ impl World {
         self.faults.set(upstream, 0.0, delay);
     }
 
+    /// Changes a flag everywhere.
+    pub(crate) async fn set_flag(&self, key: &str, fields: Value) {
+        let (status, answer) = self.ask("PATCH", &format!("/flags/{key}?wait=all"), Some(fields)).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// Stores a deployment and starts it.
     pub(crate) async fn deploy(&self, document: Value) {
         let (status, answer) = self.ask("POST", "/deployments?wait=all", Some(document)).await;
         assert!((200..300).contains(&status), "{answer}");
+        self.begin().await;
+    }
+
+    /// Puts another version in its place and starts that.
+    pub(crate) async fn redeploy(&self, document: Value) {
+        let (status, answer) = self.ask("PUT", "/deployments/checkout?wait=all", Some(document)).await;
+        assert!((200..300).contains(&status), "{answer}");
+        self.begin().await;
+    }
+
+    async fn begin(&self) {
         let (status, answer) = self.ask("POST", "/deployments/checkout/start?wait=all", Some(json!({}))).await;
         assert!((200..300).contains(&status), "{answer}");
     }
@@ -132,10 +159,10 @@ impl Drop for World {
 }
 
 impl Gateway {
-    async fn start(redis: u16, upstreams: &[(String, SocketAddr)]) -> Self {
+    async fn start(redis: u16, upstreams: &[(String, SocketAddr)], more: &str) -> Self {
         // Between the choice of a port and its use somebody else may take it.
         for _ in 0..10 {
-            let mut gateway = Self::run(redis, upstreams);
+            let mut gateway = Self::run(redis, upstreams, more);
             if gateway.listens().await {
                 return gateway;
             }
@@ -143,7 +170,7 @@ impl Gateway {
         panic!("the gateway does not start");
     }
 
-    fn run(redis: u16, upstreams: &[(String, SocketAddr)]) -> Self {
+    fn run(redis: u16, upstreams: &[(String, SocketAddr)], more: &str) -> Self {
         let free = || SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
         let flags = json!([
@@ -160,7 +187,7 @@ impl Gateway {
             .map(|(name, address)| format!("[upstreams.{name}]\nendpoints = [{{ address = \"{address}\" }}]\n"))
             .collect();
         let config = format!(
-            "[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n\
+            "{more}[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n\
              [store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{redis}\"\nseed = {seed:?}\n\
              [access_log]\nenabled = false\n[context]\naccept_identity_from = \"anyone\"\n{}\
              [[routes]]\nname = \"shop\"\nupstream = \"blue\"\n\

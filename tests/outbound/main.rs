@@ -5,6 +5,8 @@ mod guard;
 mod notices;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/prometheus.rs"]
+mod prometheus;
 mod questions;
 mod server;
 #[path = "../support/upstream.rs"]

@@ -1,11 +1,6 @@
 //! Questions to a real Prometheus that scrapes a real gateway.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use flaggate::{
     clock,
@@ -15,60 +10,21 @@ use flaggate::{
     },
 };
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::{
     process::{PATIENCE, Process},
+    prometheus::Prometheus,
     server::{client, server, status},
     upstream::free,
 };
 
-/// A Prometheus in a process of its own; killed when dropped.
-struct Prometheus {
-    address: SocketAddr,
-    folder: TempDir,
-    process: Child,
-}
-
-impl Prometheus {
-    fn start(scraped: SocketAddr) -> Self {
-        let (address, folder) = (free(), tempfile::tempdir().unwrap());
-        let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\nscrape_configs:\n\
-             - {{ job_name: flaggate, static_configs: [{{ targets: [\"{scraped}\"] }}] }}\n"
-        );
-        fs::write(&config, text).unwrap();
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stderr(Stdio::from(fs::File::create(folder.path().join("log")).unwrap()))
-            .spawn()
-            .expect("prometheus is installed: scripts/setup test");
-        Self { address, folder, process }
-    }
-
-    /// Waits until it has scraped.
-    async fn has_scraped(&self, client: &Client) {
-        let by = clock::monotonic() + PATIENCE;
-        while !matches!(query(client, &self.url(), "sum(up)").await, Ok(Some(1.0))) {
-            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
-            assert!(clock::monotonic() < by, "{}", log());
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/", self.address)
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+/// Waits until it has scraped.
+async fn has_scraped(prometheus: &Prometheus, client: &Client) {
+    let by = clock::monotonic() + PATIENCE;
+    while !matches!(query(client, &prometheus.url(), "sum(up)").await, Ok(Some(1.0))) {
+        assert!(clock::monotonic() < by, "{}", prometheus.log());
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -79,10 +35,10 @@ async fn one_finite_number_or_why_not() {
     let more =
         "routes = [{ name = \"all\", upstream = \"u\" }]\nupstreams.u.endpoints = [{ address = \"127.0.0.1:9\" }]";
     let gateway = Process::start(&flags, more).await;
-    let prometheus = Prometheus::start(gateway.admin);
+    let prometheus = Prometheus::start(free(), &[gateway.admin]);
     let (other, _) = server(vec![status("200 OK", "")]).await;
     let client = client(&[prometheus.address, other], "");
-    prometheus.has_scraped(&client).await;
+    has_scraped(&prometheus, &client).await;
     let ask = async |expression: &str| match query(&client, &prometheus.url(), expression).await {
         Ok(found) => format!("{found:?}"),
         Err(error) => error.to_string(),

@@ -20,7 +20,7 @@ use crate::{
 const MOST_PENDING: usize = 10_000;
 
 /// So many hints that waited together are a storm; fewer are writes that come one after the other.
-const STORM: usize = 4;
+pub(super) const STORM: usize = 4;
 
 /// What happened.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The sync: keeps the published snapshot in step with a store, and goes on serving when there is no store.
 
 mod applied;
+mod background;
 mod compiler;
 mod machine;
 #[cfg(test)]
@@ -25,8 +26,9 @@ use crate::{
 };
 
 use self::{
+    background::in_background,
     compiler::{Compilation, Compiler},
-    machine::{Command, Message, SyncMachine},
+    machine::{Command, Message, STORM, SyncMachine},
 };
 use super::{
     Contents, Hint, Hints, Store, StoreError,
@@ -264,10 +266,11 @@ async fn perform(store: Arc<dyn Store>, compiler: Arc<Compiler>, command: Comman
         Command::Replace(Contents { revision, documents }) => {
             let documents = documents.into_iter().map(|stored| (stored.document, stored.text)).collect();
             let last = LastGood { revision: revision.clone(), documents };
-            publish(revision, move || compiler.replace(last)).await
+            publish(revision, true, move || compiler.replace(last)).await
         }
         Command::Apply(revision, changes) => {
-            publish(revision.clone(), move || compiler.apply(revision, &changes)).await
+            let is_storm = changes.len() >= STORM;
+            publish(revision.clone(), is_storm, move || compiler.apply(revision, &changes)).await
         }
     };
     asked.unwrap_or_else(Done::Failed)
@@ -280,12 +283,17 @@ async fn ask<T>(by: Instant, answer: impl Future<Output = Result<T, StoreError>>
     }
 }
 
-/// Compiles off the threads that serve requests.
+/// Compiles off the threads that serve requests, and behind them if it `takes_long`.
 async fn publish(
     revision: WorldRevision,
+    takes_long: bool,
     compile: impl FnOnce() -> Result<Compilation, String> + Send + 'static,
 ) -> Result<Done, String> {
-    let compiled = spawn_blocking(compile).await.unwrap_or_else(|panic| Err(format!("a compile failed: {panic}")));
+    let compiled = match takes_long {
+        true => in_background(compile).await,
+        false => spawn_blocking(compile).await.map_err(|panic| panic.to_string()),
+    };
+    let compiled = compiled.unwrap_or_else(|why| Err(format!("a compile failed: {why}")));
     compiled.map(|compilation| Done::Published(revision, compilation))
 }
 
@@ -311,11 +319,11 @@ impl Keeper {
 
     async fn write(&self) {
         let (path, compiler) = (self.path.clone(), self.compiler.clone());
-        let written = spawn_blocking(move || match compiler.last_good() {
+        let written = in_background(move || match compiler.last_good() {
             Some(last) => backup::write(&path, last).map_err(|error| error.to_string()),
             None => Ok(()),
         });
-        if let Err(error) = written.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+        if let Err(error) = written.await.unwrap_or_else(Err) {
             log::error!("store: the backup {} was not written, the earlier one stays: {error}", self.path.display());
         }
     }
