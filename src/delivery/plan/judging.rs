@@ -13,7 +13,7 @@ use crate::delivery::{
 /// A judge begins anew after so long: counts are kept for little longer.
 const LONGEST_LOOK: Duration = Duration::from_secs(10 * 60);
 
-/// A verdict that says the same as the last is stored this often, so that people see that it is looked at.
+/// A verdict that says the same as the last, for the same cause, is stored this often, so that people see that it is looked at.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// When an analysis by thresholds alone is given up.
@@ -126,7 +126,7 @@ impl Run<'_> {
         };
         let verdict = judge.look(analysis, &look);
         let (decision, cause, sentence) = (verdict.decision, verdict.cause, verdict.sentence.clone());
-        let is_known = state.verdict.as_ref().is_some_and(|known| known.decision == decision)
+        let is_known = state.verdict.as_ref().is_some_and(|known| (known.decision, known.cause) == (decision, cause))
             && state.judged_at.is_some_and(|at| since(at, now) < TOLD_EVERY);
         state.judge = Some(judge);
         if !is_known {
