@@ -48,6 +48,7 @@ use crate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{CounterStore, ProfileStore, Store, SyncHandle},
+    telemetry::Observers,
     tracking::Moves,
 };
 
@@ -94,6 +95,8 @@ pub struct Admin {
     pub services: Arc<[String]>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
+    /// Who is told of the flags that applications ask for, and of what users did.
+    pub observers: Observers,
     /// What changes, told as it happens.
     pub live: Live,
     /// Tells channels what people do with kill switches.

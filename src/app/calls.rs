@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,7 +22,6 @@ pub(super) fn calls(parts: &Parts) -> Result<(Client, Notifier)> {
 
 /// Lets kill switches act by themselves, until `stop`.
 pub(super) fn trip(
-    control: &Runtime,
     parts: &Parts,
     (store, counters): (Arc<dyn Store>, Arc<dyn CounterStore>),
     notifier: Notifier,
@@ -37,5 +35,5 @@ pub(super) fn trip(
         name: parts.config.server.name.clone(),
         notifier,
     };
-    control.spawn(tripping.run(parts.arms.watch(), stop.clone().cancelled_owned()));
+    tokio::spawn(tripping.run(parts.arms.watch(), stop.clone().cancelled_owned()));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
 
 /// Runs deployments until `stop`, and tells the admin API of it.
 pub(super) fn conduct(
-    control: &Runtime,
     parts: &Parts,
     (store, counters, sync): (Arc<dyn Store>, Arc<dyn CounterStore>, SyncHandle),
     (client, notifier): (Client, Notifier),
@@ -33,7 +32,7 @@ pub(super) fn conduct(
     let prometheus = Some(conductor::ask_prometheus(client));
     let parts = conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, notifier };
     let (conductor, nudge) = Conductor::new(parts);
-    let conducting = control.spawn(conductor.run(stop.clone().cancelled_owned()));
+    let conducting = tokio::spawn(conductor.run(stop.clone().cancelled_owned()));
     let (world, rollbacks) = deployments;
     Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
 }

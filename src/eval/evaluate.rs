@@ -36,9 +36,36 @@ pub struct Evaluation<'s> {
     pub reason: Reason,
     /// What qualifies the reason.
     pub detail: Option<Detail>,
+    flag: FlagIndex,
+    position: OutcomeIndex,
+}
+
+/// An evaluation without its borrow; it holds in the snapshot that it was made in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    flag: FlagIndex,
+    outcome: OutcomeIndex,
+    reason: Reason,
+    detail: Option<Detail>,
+}
+
+impl Given {
+    /// The flag and its evaluation; `None` where it was not made.
+    pub fn resolve<F: Flags>(self, flags: &F) -> Option<(&CompiledFlag, Evaluation<'_>)> {
+        let Self { flag, outcome: position, reason, detail } = self;
+        let compiled = flags.get(flag)?;
+        let outcome = compiled.outcomes.get(usize::from(position))?;
+        Some((compiled, Evaluation { outcome, reason, detail, flag, position }))
+    }
 }
 
 impl<'s> Evaluation<'s> {
+    /// This evaluation without its borrow.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        Given { flag: self.flag, outcome: self.position, reason: self.reason, detail: self.detail }
+    }
+
     /// The value.
     #[must_use]
     pub fn value(&self) -> &'s serde_json::Value {
@@ -185,7 +212,8 @@ impl<'s, 'c, F: Flags> Evaluator<'s, 'c, F> {
     pub(crate) fn observed(&mut self, flag: FlagIndex, observer: &mut impl Observer) -> Option<Evaluation<'s>> {
         let compiled = self.flags.get(flag)?;
         let Answer { outcome, reason, detail } = self.answer(flag, compiled, observer);
-        Some(Evaluation { outcome: &compiled.outcomes[usize::from(outcome)], reason, detail })
+        let position = outcome;
+        Some(Evaluation { outcome: &compiled.outcomes[usize::from(position)], reason, detail, flag, position })
     }
 
     fn answer(&mut self, index: FlagIndex, flag: &'s CompiledFlag, observer: &mut impl Observer) -> Answer {

@@ -48,7 +48,7 @@ pub struct CompiledFlag {
 impl CompiledFlag {
     /// The flag's key.
     #[must_use]
-    pub fn key(&self) -> &str {
+    pub fn key(&self) -> &Arc<str> {
         &self.key
     }
 

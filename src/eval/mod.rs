@@ -23,7 +23,7 @@ pub(crate) use compile::prerequisite_key;
 pub use compile::{Compiled, compile};
 pub(crate) use condition::fault as condition_fault;
 pub use draw::hangs_on_user_id;
-pub use evaluate::{Evaluation, Evaluator, Flags};
+pub use evaluate::{Evaluation, Evaluator, Flags, Given};
 pub use explain::explain;
 pub(crate) use fields::{Reader, describe, escape};
 pub use flag::{CompiledFlag, FlagIndex, Outcome, VariationTally};

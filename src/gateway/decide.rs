@@ -1,16 +1,12 @@
 //! Which upstream a request goes to: features, then canary, then blue/green, then the route's own upstream.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use super::upstream::Upstreams;
 use crate::{
     config::{Route, UpstreamIndex},
-    eval::{Evaluation, Flags as _, Segment, SegmentIndex},
-    model::ArmCell,
+    eval::{Evaluation, Flags as _, Given, Segment, SegmentIndex},
     snapshot::{Evaluator, Snapshot},
-    telemetry::RouteArms,
 };
 
 /// Where a request goes, and why.
@@ -98,12 +94,12 @@ pub(super) trait Evaluated {
     fn has_seen(&self, key: &str) -> bool;
     /// Counts what was evaluated.
     fn count(&self);
-    /// Where the requests of each variation that was given are counted.
-    fn arms(&self, arms: &RouteArms) -> VariationArms;
+    /// What each flag gave.
+    fn given(&self) -> GivenFlags;
 }
 
-/// Where the requests of some variations are counted.
-pub(super) type VariationArms = SmallVec<[Arc<ArmCell>; 8]>;
+/// What the flags of a request gave.
+pub(super) type GivenFlags = SmallVec<[Given; 8]>;
 
 impl Evaluated for RouteFlags<'_, '_, '_> {
     fn has_seen(&self, key: &str) -> bool {
@@ -116,12 +112,8 @@ impl Evaluated for RouteFlags<'_, '_, '_> {
         }
     }
 
-    fn arms(&self, arms: &RouteArms) -> VariationArms {
-        let seen = self.seen.iter().filter_map(|(flag, evaluation)| Some((flag, evaluation.as_ref()?)));
-        let arm = |(flag, evaluation): (&&str, &Evaluation<'_>)| {
-            Arc::clone(evaluation.arm(|| arms.variation(flag, evaluation.variation())))
-        };
-        seen.map(arm).collect()
+    fn given(&self) -> GivenFlags {
+        self.seen.iter().filter_map(|(_, evaluation)| Some(evaluation.as_ref()?.given())).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{decide::VariationArms, mirror::Shadow, request::Prepared, upstream::EndpointGuard};
+use super::{decide::GivenFlags, mirror::Shadow, request::Prepared, upstream::EndpointGuard};
 use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot};
 
 /// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
@@ -33,10 +33,12 @@ pub struct Exchange {
     pub(super) route: Option<usize>,
     /// What was decided; none while, or if, it could not be.
     pub(super) prepared: Option<Prepared>,
-    /// Where its end is counted, besides its route's own arm.
-    pub(super) variations: VariationArms,
+    /// What its flags gave.
+    pub(super) given: GivenFlags,
     /// Who asked, as arms count it; none: nobody known.
     pub(super) user: Option<(u16, u8)>,
+    /// Who asked, if anybody observes requests; none: nobody known.
+    pub(super) user_id: Option<Box<str>>,
     /// The copy that goes to the route's mirror.
     pub(super) shadow: Shadow,
     /// When the response's header is due.
@@ -68,8 +70,9 @@ impl Exchange {
             request_id: request_id(time),
             route: None,
             prepared: None,
-            variations: SmallVec::new(),
+            given: SmallVec::new(),
             user: None,
+            user_id: None,
             shadow: Shadow::Over,
             response_due: None,
             endpoint: None,
@@ -87,6 +90,11 @@ impl Exchange {
 
     pub(super) fn upstream(&self) -> Option<UpstreamIndex> {
         self.prepared.as_ref().map(|prepared| prepared.upstream)
+    }
+
+    /// The revision of its flags.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.snapshot.revision().map(|revision| revision.number)
     }
 
     /// How long the response's header may still take.

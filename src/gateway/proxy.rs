@@ -23,7 +23,7 @@ use pingora::{
 use smallvec::SmallVec;
 
 use super::{
-    decide::{Tried, VariationArms},
+    decide::{GivenFlags, Tried},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
     mirror::{self, Mirrors, Shadow},
@@ -41,7 +41,7 @@ use crate::{
     model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, RequestMetrics, RouteArms},
+    telemetry::{AccessLog, Observers, RequestMetrics, RouteArms},
 };
 
 /// The longest pause in a request's body.
@@ -62,6 +62,7 @@ pub struct Gateway {
     pub(super) metrics: RequestMetrics,
     pub(super) arms: RouteArms,
     pub(super) access_log: AccessLog,
+    pub(super) observers: Observers,
     drain: Drain,
     recent: Recent,
 }
@@ -70,7 +71,8 @@ impl Gateway {
     /// The proxy of `listener`.
     #[must_use]
     pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, arms, access_log, drain, profiles, recent, upstreams, mirrors } = parts;
+        let Parts { config, cell, metrics, arms, access_log, observers, drain, profiles, recent, upstreams, mirrors } =
+            parts;
         Self {
             requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
@@ -83,6 +85,7 @@ impl Gateway {
             upstreams: Arc::clone(upstreams),
             mirrors: Arc::clone(mirrors),
             access_log: access_log.clone(),
+            observers: observers.clone(),
         }
     }
 
@@ -136,10 +139,9 @@ impl ProxyHttp for Gateway {
         match self.requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
-                let mut counting =
-                    Counting { recent: &self.recent, arms: &self.arms, user: None, variations: SmallVec::new() };
+                let mut counting = Counting::new(self);
                 let prepared = self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
-                (exchange.user, exchange.variations) = (counting.user, counting.variations);
+                (exchange.user, exchange.user_id, exchange.given) = (counting.user, counting.user_id, counting.given);
                 let time = self.upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -364,11 +366,19 @@ impl ProxyHttp for Gateway {
 /// Counts what was evaluated for a request that is really there, and remembers its context.
 struct Counting<'g> {
     recent: &'g Recent,
-    arms: &'g RouteArms,
+    is_observed: bool,
     /// Who asks, as arms count it.
     user: Option<(u16, u8)>,
-    /// Where the end of the request is counted.
-    variations: VariationArms,
+    /// Who asks, if that is observed.
+    user_id: Option<Box<str>>,
+    given: GivenFlags,
+}
+
+impl<'g> Counting<'g> {
+    fn new(gateway: &'g Gateway) -> Self {
+        let is_observed = gateway.observers.is_wanted();
+        Self { recent: &gateway.recent, is_observed, user: None, user_id: None, given: SmallVec::new() }
+    }
 }
 
 impl Witness for Counting<'_> {
@@ -378,9 +388,10 @@ impl Witness for Counting<'_> {
 
     fn decided(&mut self, seen: &Seen<'_>) {
         seen.flags.count();
-        self.variations = seen.flags.arms(self.arms);
+        self.given = seen.flags.given();
         let user_id = seen.context.user_id;
         self.user = (!user_id.is_empty()).then(|| Users::place(Users::hash(user_id)));
+        self.user_id = (self.is_observed && !user_id.is_empty()).then(|| user_id.into());
         // Who was just given an id may never come back with it.
         if !seen.is_drawn {
             self.recent.note(user_id, seen.context.now, || seen.said.all());

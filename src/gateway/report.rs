@@ -4,63 +4,119 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use pingora::proxy::Session;
+use smallvec::SmallVec;
 
 use super::{exchange::Exchange, failure, mirror::Shadow, proxy::Gateway};
 use crate::{
     clock,
-    telemetry::{AccessLine, CodeClass},
+    config::UpstreamIndex,
+    eval::{CompiledFlag, Evaluation},
+    telemetry::{AccessLine, CodeClass, Observed, ObservedFlag},
 };
 
+/// How a request ended.
+struct End<'s> {
+    status: Option<u16>,
+    /// Whether that was an error of its upstream; none: its end says nothing about the upstream.
+    is_error: Option<bool>,
+    duration: Duration,
+    endpoint: Option<Arc<str>>,
+    decision: Option<(&'static str, UpstreamIndex)>,
+    given: SmallVec<[(&'s CompiledFlag, Evaluation<'s>); 8]>,
+}
+
 impl Gateway {
-    /// Counts the request and writes its access line.
+    /// Counts the request, tells who observes it, and writes its access line.
     pub(super) fn report(&self, session: &Session, exchange: &mut Exchange) {
         let endpoint = exchange.last_endpoint();
+        let shadow = std::mem::replace(&mut exchange.shadow, Shadow::Over);
+        let exchange = &*exchange;
         let status = session.response_written().map(|response| response.status.as_u16());
-        let duration = clock::monotonic().duration_since(exchange.started);
-        let prepared = exchange.prepared.as_ref();
-        let decision = prepared.map(|prepared| (prepared.strategy, prepared.upstream));
-        self.metrics.count(exchange.route, decision, CodeClass::of(status), duration);
-        self.count_arms(status, duration, exchange);
-        let seen = status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED));
-        std::mem::replace(&mut exchange.shadow, Shadow::Over).end(seen);
-        if !self.access_log.is_on() {
-            return;
+        let end = End {
+            status,
+            is_error: verdict(status, exchange.failure),
+            duration: clock::monotonic().duration_since(exchange.started),
+            endpoint,
+            decision: exchange.prepared.as_ref().map(|prepared| (prepared.strategy, prepared.upstream)),
+            given: exchange.given.iter().filter_map(|given| given.resolve(&*exchange.snapshot)).collect(),
+        };
+        self.metrics.count(exchange.route, end.decision, CodeClass::of(status), end.duration);
+        self.count_arms(exchange, &end);
+        shadow.end(status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED)));
+        if self.observers.is_wanted() {
+            self.tell_observers(session, exchange, &end);
         }
+        if self.access_log.is_on() {
+            self.access_log.push(self.access_line(session, exchange, end));
+        }
+    }
+
+    /// Counts what became of the request for each arm that it took, if that says anything about the arm.
+    fn count_arms(&self, exchange: &Exchange, end: &End<'_>) {
+        let (Some(prepared), Some(is_error)) = (&exchange.prepared, end.is_error) else { return };
+        // How long a connection is held that was given to the client says nothing of the upstream.
+        let upgraded = end.status == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        let duration = exchange.upstream_time.filter(|_| upgraded).unwrap_or(end.duration);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(cell) = self.arms.cell(prepared.route, prepared.strategy, prepared.upstream) {
+            cell.count(micros, is_error, exchange.user);
+        }
+        for (flag, evaluation) in &end.given {
+            let cell = evaluation.arm(|| self.arms.variation(flag.key(), evaluation.variation()));
+            cell.count(micros, is_error, exchange.user);
+        }
+    }
+
+    fn tell_observers(&self, session: &Session, exchange: &Exchange, end: &End<'_>) {
+        let flags = end.given.iter().map(|(flag, evaluation)| ObservedFlag {
+            key: flag.key(),
+            variation: evaluation.variation(),
+            reason: evaluation.reason,
+            detail: evaluation.detail,
+        });
+        let flags: SmallVec<[_; 8]> = flags.collect();
         let request = session.req_header();
-        self.access_log.push(AccessLine {
+        self.observers.request(&Observed {
+            time: exchange.time,
+            duration: end.duration,
+            upstream_duration: exchange.upstream_time,
+            request_id: &exchange.request_id,
+            method: &request.method,
+            headers: &request.headers,
+            path: request.uri.path(),
+            status: end.status,
+            is_error: end.is_error,
+            failure: exchange.failure,
+            route: exchange.route.map(|route| &self.route_names[route]),
+            strategy: end.decision.map(|(strategy, _)| strategy),
+            upstream: end.decision.map(|(_, upstream)| self.upstreams.name(upstream)),
+            endpoint: end.endpoint.as_ref(),
+            user_id: exchange.user_id.as_deref(),
+            revision: exchange.revision(),
+            flags: &flags,
+        });
+    }
+
+    fn access_line(&self, session: &Session, exchange: &Exchange, end: End<'_>) -> AccessLine {
+        let request = session.req_header();
+        AccessLine {
             time: exchange.time,
             request_id: exchange.request_id.clone(),
             method: request.method.clone(),
             path: path(request.raw_path()),
-            status,
+            status: end.status,
             route: exchange.route.map(|route| Arc::clone(&self.route_names[route])),
-            strategy: decision.map(|(strategy, _)| strategy),
-            upstream: decision.map(|(_, upstream)| Arc::clone(self.upstreams.name(upstream))),
-            endpoint,
+            strategy: end.decision.map(|(strategy, _)| strategy),
+            upstream: end.decision.map(|(_, upstream)| Arc::clone(self.upstreams.name(upstream))),
+            endpoint: end.endpoint,
             tries: exchange.tries,
-            revision: exchange.snapshot.revision().map(|revision| revision.number),
-            duration,
+            revision: exchange.revision(),
+            duration: end.duration,
             upstream_duration: exchange.upstream_time,
             bytes_received: session.body_bytes_read() as u64,
             bytes_sent: session.body_bytes_sent() as u64,
             error: exchange.failure,
             profile_unavailable: exchange.profile_unavailable,
-        });
-    }
-
-    /// Counts what became of the request for each arm that it took, if that says anything about the arm.
-    fn count_arms(&self, status: Option<u16>, duration: Duration, exchange: &Exchange) {
-        let Some(prepared) = &exchange.prepared else { return };
-        let Some(is_error) = verdict(status, exchange.failure) else { return };
-        // How long a connection is held that was given to the client says nothing of the upstream.
-        let upgraded = status == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
-        let duration = exchange.upstream_time.filter(|_| upgraded).unwrap_or(duration);
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        if let Some(cell) = self.arms.cell(prepared.route, prepared.strategy, prepared.upstream) {
-            cell.count(micros, is_error, exchange.user);
-        }
-        for cell in &exchange.variations {
-            cell.count(micros, is_error, exchange.user);
         }
     }
 }

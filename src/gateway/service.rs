@@ -21,7 +21,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Arms, Metrics},
+    telemetry::{AccessLog, Arms, Metrics, Observers},
 };
 
 /// Connections to upstreams that are kept for reuse.
@@ -40,6 +40,8 @@ pub struct Parts {
     pub arms: Arms,
     /// Where access lines go.
     pub access_log: AccessLog,
+    /// Who is told of each request when it is over.
+    pub observers: Observers,
     /// Whether the process is stopping.
     pub drain: Drain,
     /// Where users' profiles are looked up, if they are.

@@ -53,7 +53,7 @@ fn context() -> Context<'static> {
 
 fn seen(snapshot: &Snapshot, key: &str) -> (Value, Reason, Option<Detail>) {
     let mut evaluator = snapshot.evaluator(context());
-    let Evaluation { outcome, reason, detail } = evaluator.evaluate(snapshot.flag(key).unwrap()).unwrap();
+    let Evaluation { outcome, reason, detail, .. } = evaluator.evaluate(snapshot.flag(key).unwrap()).unwrap();
     (outcome.value.clone(), reason, detail)
 }
 

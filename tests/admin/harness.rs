@@ -16,7 +16,7 @@ use flaggate::{
         CounterStore, Follower, Gateway, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle,
         SyncOptions, give_signs_of_life,
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Observers},
     tracking::{Moves, Tracked},
 };
 use reqwest::{Client, Method, redirect::Policy};
@@ -152,6 +152,7 @@ async fn listen_followed(
         named: Arc::new([]),
         services: Arc::new(["web".to_owned(), "checkout-v2".to_owned()]),
         drain,
+        observers: Observers::default(),
         live,
         notifier: Notifier::new(outbound::Client::new(config::Outbound::default()).unwrap(), "test"),
         explain: None,

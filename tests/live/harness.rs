@@ -11,7 +11,7 @@ use flaggate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{Expected, Follower, MemoryCounters, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
-    telemetry::Metrics,
+    telemetry::{Metrics, Observers},
     tracking::Moves,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -67,6 +67,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         named: Arc::new([]),
         services: Arc::new([]),
         drain: drain.clone(),
+        observers: Observers::default(),
         live: live.clone(),
         notifier: Notifier::new(outbound::Client::new(config::Outbound::default()).unwrap(), "test"),
         explain: None,

@@ -16,7 +16,7 @@ use flaggate::{
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::{Publisher, SnapshotCell, World},
-    telemetry::{AccessLog, Arms, Metrics},
+    telemetry::{AccessLog, Arms, Metrics, Observers},
 };
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
@@ -291,6 +291,7 @@ impl Gateway {
             metrics: metrics.clone(),
             arms: arms.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
+            observers: Observers::default(),
             drain: drain.clone(),
             profiles: source.map(|source| Profiles::new(source, &profiles, metrics.profiles())),
         };

@@ -1,0 +1,77 @@
+//! What the gateway works with.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    drain::Drain,
+    gateway::{Mirrors, Parts, upstream::Upstreams},
+    profiles::{Profiles, Source},
+    recent::Recent,
+    snapshot::SnapshotCell,
+    store::{self, Opened, ProfileStore},
+    telemetry::{AccessLog, Arms, Metrics, Observers, access_log},
+};
+
+/// The parts of the gateway, and what has to end after it.
+pub(super) struct DataPlane {
+    pub(super) parts: Parts,
+    pub(super) access_log: access_log::Writer,
+}
+
+impl DataPlane {
+    /// Prepares all parts; nothing is served yet.
+    pub(super) fn prepare(
+        config: &Arc<Config>,
+        cell: &SnapshotCell,
+        stores: &Opened,
+        control: &Handle,
+    ) -> Result<Self> {
+        let metrics = Metrics::new();
+        let (log, access_log) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
+            .context("failed to open the access log")?;
+        let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
+        let arms = Arms::new();
+        let parts = Parts {
+            mirrors: Arc::new(Mirrors::new(config, &upstreams, &arms, &metrics, control)),
+            config: Arc::clone(config),
+            cell: cell.clone(),
+            access_log: log,
+            observers: Observers::default(),
+            drain: Drain::new(metrics.requests_in_flight().clone()),
+            profiles: config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics)),
+            recent: Recent::new(&config.recent),
+            upstreams,
+            metrics,
+            arms,
+        };
+        Ok(Self { parts, access_log })
+    }
+}
+
+/// Looks profiles up in their store, and forgets those that change there.
+fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> Profiles {
+    let from = Arc::clone(&store);
+    let source: Source = Box::new(move |user_id| {
+        let (store, user_id) = (Arc::clone(&from), user_id.to_owned());
+        Box::pin(async move { store.profile(&user_id).await.map_err(|error| error.to_string()) })
+    });
+    let profiles = Profiles::new(source, &config.profiles, metrics.profiles());
+    let cached = profiles.clone();
+    tokio::spawn(store::tell_changes(store, move |user_id| match user_id {
+        Some(user_id) => cached.forget(user_id),
+        None => cached.forget_all(),
+    }));
+    profiles
+}
+
+/// Brings what is counted of arms to the store, until `stop`.
+pub(super) fn count(stores: &Opened, parts: &Parts, run: Arc<str>, stop: &CancellationToken) -> JoinHandle<()> {
+    let (arms, dropped) = (parts.arms.clone(), parts.metrics.counts_dropped().clone());
+    let counters = Arc::clone(&stores.counters);
+    tokio::spawn(store::flush_counts(counters, arms, run, dropped, stop.clone().cancelled_owned()))
+}
