@@ -48,7 +48,13 @@ pub struct CompiledFlag {
 impl CompiledFlag {
     /// The flag's key.
     #[must_use]
-    pub fn key(&self) -> &Arc<str> {
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The flag's key, to keep without copying it.
+    #[must_use]
+    pub fn shared_key(&self) -> &Arc<str> {
         &self.key
     }
 

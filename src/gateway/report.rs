@@ -69,7 +69,7 @@ impl Gateway {
 
     fn tell_observers(&self, session: &Session, exchange: &Exchange, end: &End<'_>) {
         let flags = end.given.iter().map(|(flag, evaluation)| ObservedFlag {
-            key: flag.key(),
+            key: flag.shared_key(),
             variation: evaluation.variation(),
             reason: evaluation.reason,
             detail: evaluation.detail,
