@@ -24,6 +24,8 @@ mod problem;
 mod profiles;
 mod refusal;
 mod segments;
+mod told;
+mod track;
 mod traffic;
 mod trail;
 mod transfer;
@@ -142,6 +144,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(deployments::router())
         .merge(transfer::router())
         .merge(traffic::router())
+        .merge(track::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())

@@ -68,6 +68,8 @@ pub struct Evaluated<'a> {
     pub user_id: Option<&'a str>,
     /// The revision of the flags.
     pub revision: Option<u64>,
+    /// Whether all flags were asked for: that says nothing of which of them are used.
+    pub all: bool,
     /// What they gave.
     pub flags: &'a [ObservedFlag<'a>],
 }
@@ -120,6 +122,12 @@ impl Observers {
     #[must_use]
     pub fn new(observers: Vec<Arc<dyn Observer>>) -> Self {
         Self(observers.into())
+    }
+
+    /// Whether there is nobody to be told anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether anybody wants to be told of requests.

@@ -90,6 +90,14 @@ pub(crate) async fn serve_counters(counters: Arc<dyn CounterStore>) -> Served {
     Served { address, store, client: client() }
 }
 
+/// A listener whose observers are these, that looks profiles up here.
+pub(crate) async fn serve_observed(observers: Observers, source: Source) -> Served {
+    let store = Arc::new(MemoryStore::new());
+    let (nobody, config) = (Arc::new(MemoryProfiles::new()), config::Admin::default());
+    let address = listen_to(store.clone(), nobody, &config, Some(cached(source)), no_counts(), observers).await.0;
+    Served { address, store, client: client() }
+}
+
 fn no_counts() -> Arc<dyn CounterStore> {
     Arc::new(MemoryCounters::new())
 }
@@ -126,6 +134,17 @@ async fn listen_followed(
     profiles: Option<Profiles>,
     counters: Arc<dyn CounterStore>,
 ) -> (SocketAddr, SyncHandle) {
+    listen_to(store, profile_store, config, profiles, counters, Observers::default()).await
+}
+
+async fn listen_to(
+    store: Arc<dyn Store>,
+    profile_store: Arc<dyn ProfileStore>,
+    config: &config::Admin,
+    profiles: Option<Profiles>,
+    counters: Arc<dyn CounterStore>,
+    observers: Observers,
+) -> (SocketAddr, SyncHandle) {
     let (cell, publisher) = SnapshotCell::new();
     let (follower, sync) = Follower::new(store.clone(), publisher, SyncOptions::default());
     tokio::spawn(follower.run(std::future::pending()));
@@ -152,7 +171,7 @@ async fn listen_followed(
         named: Arc::new([]),
         services: Arc::new(["web".to_owned(), "checkout-v2".to_owned()]),
         drain,
-        observers: Observers::default(),
+        observers,
         live,
         notifier: Notifier::new(outbound::Client::new(config::Outbound::default()).unwrap(), "test"),
         explain: None,

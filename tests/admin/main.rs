@@ -19,6 +19,7 @@ mod races;
 mod segments;
 mod segments_cli;
 mod stored;
+mod track;
 mod traffic;
 mod transfer;
 mod wire;

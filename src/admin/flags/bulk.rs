@@ -11,8 +11,9 @@ use crate::{
         form::{Form, Kind},
         openapi as schema,
         refusal::Refusal,
+        told::Wanted,
     },
-    eval::{Evaluation, FlagIndex},
+    eval::FlagIndex,
     model::Context,
 };
 
@@ -40,16 +41,17 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
     let snapshot = admin.cell.load();
     let named: Vec<&str> =
         keys.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    // Who asks for everything says nothing of what is used.
-    let counts = !named.is_empty();
-    let wanted = if named.is_empty() { snapshot.keys().collect() } else { named };
+    let (asked_for, wanted) =
+        if named.is_empty() { (Wanted::All, snapshot.keys().collect()) } else { (Wanted::Named, named) };
     let answers = |context: Context<'_>| {
         let flags: Vec<FlagIndex> = wanted.iter().filter_map(|key| snapshot.flag(key)).collect();
         let mut evaluated = Vec::with_capacity(flags.len());
-        snapshot.evaluator(context).evaluate_all(&flags, |_, evaluation| evaluated.extend(evaluation));
+        snapshot.evaluator(context).evaluate_all(&flags, |flag, evaluation| {
+            evaluated.extend(evaluation.map(|evaluation| (flag, evaluation)));
+        });
         let mut evaluations = evaluated.iter();
         let mut answer = |key: &str| match snapshot.flag(key).and_then(|_| evaluations.next()) {
-            Some(evaluation) => {
+            Some((_, evaluation)) => {
                 json!({ "value": evaluation.value(), "variation": evaluation.variation(), "reason": evaluation.reason })
             }
             None => json!({ "value": null, "error": format!("404: Flag {key} not found") }),
@@ -58,8 +60,9 @@ pub(super) async fn evaluate(State(admin): State<Admin>, body: Body) -> Result<J
         (answers, evaluated)
     };
     let (answers, evaluated) = asked.answered(&admin, answers).await.0;
-    if counts {
-        evaluated.iter().for_each(Evaluation::count);
+    if asked_for == Wanted::Named {
+        evaluated.iter().for_each(|(_, evaluation)| evaluation.count());
     }
+    admin.tell_evaluated(&asked, &snapshot, asked_for, &evaluated);
     Ok(Json(answers))
 }

@@ -13,6 +13,7 @@ use crate::{
         form::{Form, Kind},
         openapi as schema,
         refusal::Refusal,
+        told::Wanted,
     },
     clock,
     eval::Evaluation,
@@ -51,7 +52,8 @@ pub(super) async fn evaluate(
     form.check()?;
     let snapshot = admin.cell.load();
     let answer = |context: Context<'_>| {
-        let evaluation = snapshot.flag(&key).and_then(|flag| snapshot.evaluator(context).evaluate(flag))?;
+        let flag = snapshot.flag(&key)?;
+        let evaluation = snapshot.evaluator(context).evaluate(flag)?;
         let answer = json!({
             "key": key,
             "value": evaluation.value(),
@@ -60,11 +62,12 @@ pub(super) async fn evaluate(
             "prerequisites_met": evaluation.prerequisites_met(),
             "evaluation_details": details(&evaluation),
         });
-        Some((answer, evaluation))
+        Some((answer, (flag, evaluation)))
     };
     let (answer, detail) = asked.answered(&admin, answer).await;
-    let (mut answer, evaluation) = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
-    evaluation.count();
+    let (mut answer, given) = answer.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
+    given.1.count();
+    admin.tell_evaluated(&asked, &snapshot, Wanted::Named, &[given]);
     if let Some(detail) = detail {
         answer["evaluation_details"]["detail"] = detail.into();
     }

@@ -76,28 +76,34 @@ impl Serialize for Given<'_> {
     }
 }
 
-/// Evaluates one flag; `None` if it is not there.
+/// Evaluates one flag, and gives what is told of it and what it gave; `None` if it is not there.
 pub(super) fn single<'s>(
     snapshot: &'s Snapshot,
     flag: FlagIndex,
     context: Context<'_>,
-) -> Option<Result<Success<'s>, Failure>> {
+) -> Option<(Result<Success<'s>, Failure>, Evaluation<'s>)> {
     let evaluation = snapshot.evaluator(context).evaluate(flag)?;
-    let answer = told(snapshot, flag, evaluation, context)?;
-    if answer.is_ok() {
-        evaluation.count();
-    }
-    Some(answer)
+    Some((told(snapshot, flag, evaluation, context)?, evaluation))
 }
 
-/// Evaluates flags in their order.
-pub(super) fn all<'s>(snapshot: &'s Snapshot, flags: &[FlagIndex], context: Context<'_>) -> Vec<Item<'s>> {
-    let mut answers = Vec::with_capacity(flags.len());
+/// Flags in their order: what is told of each, and what those that have a value gave.
+pub(super) type Answers<'s> = (Vec<Item<'s>>, Vec<(FlagIndex, Evaluation<'s>)>);
+
+/// Evaluates flags.
+pub(super) fn all<'s>(snapshot: &'s Snapshot, flags: &[FlagIndex], context: Context<'_>) -> Answers<'s> {
+    let (mut answers, mut given) = (Vec::with_capacity(flags.len()), Vec::with_capacity(flags.len()));
     snapshot.evaluator(context).evaluate_all(flags, |flag, evaluation| {
-        let told = evaluation.and_then(|evaluation| told(snapshot, flag, evaluation, context));
-        answers.extend(told.map(|told| told.map_or_else(Item::Failure, Item::Success)));
+        let Some(evaluation) = evaluation else { return };
+        match told(snapshot, flag, evaluation, context) {
+            Some(Ok(success)) => {
+                given.push((flag, evaluation));
+                answers.push(Item::Success(success));
+            }
+            Some(Err(failure)) => answers.push(Item::Failure(failure)),
+            None => {}
+        }
     });
-    answers
+    (answers, given)
 }
 
 fn told<'s>(

@@ -18,7 +18,7 @@ use super::{
     request,
 };
 use crate::{
-    admin::Admin,
+    admin::{Admin, told::Wanted},
     eval::FlagIndex,
     model::{Context, WorldRevision},
 };
@@ -121,7 +121,8 @@ pub(super) async fn evaluate(
     let revision = snapshot.revision().ok_or_else(Failure::no_snapshot)?;
     let indices: Vec<FlagIndex> = snapshot.keys().filter_map(|key| snapshot.flag(key)).collect();
     let evaluate = |context: Context<'_>| answer::all(&snapshot, &indices, context);
-    let (flags, flaggate_detail) = asked.answered(&admin, evaluate).await;
+    let ((flags, given), flaggate_detail) = asked.answered(&admin, evaluate).await;
+    admin.tell_evaluated(&asked, &snapshot, Wanted::All, &given);
     let bulk = Bulk {
         flags,
         event_streams: [EventStream {

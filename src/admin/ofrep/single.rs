@@ -13,7 +13,10 @@ use super::{
     failure::{Failure, Refused, Unanswered},
     key, request,
 };
-use crate::{admin::Admin, model::Context};
+use crate::{
+    admin::{Admin, told::Wanted},
+    model::Context,
+};
 
 /// Evaluates one flag
 ///
@@ -57,6 +60,9 @@ pub(super) async fn evaluate(
     let flag = snapshot.flag(&key).ok_or_else(|| Failure::not_found(&key))?;
     let evaluate = |context: Context<'_>| answer::single(&snapshot, flag, context);
     let (answer, detail) = asked.answered(&admin, evaluate).await;
-    let success = answer.ok_or_else(|| Failure::not_found(&key))??;
+    let (answer, evaluation) = answer.ok_or_else(|| Failure::not_found(&key))?;
+    let success = answer?;
+    evaluation.count();
+    admin.tell_evaluated(&asked, &snapshot, Wanted::Named, &[(flag, evaluation)]);
     Ok(Json(success.qualified(detail)).into_response())
 }

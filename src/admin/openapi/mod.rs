@@ -95,6 +95,7 @@ schemas!(
     Written,
     Evaluation,
     EvaluateRequest,
+    Track,
     Profile,
     NewProfile,
     WrittenProfile,

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::user::check as check_user_id;
 use super::{Admin, problem::as_problems, refusal::Refusal};
 use crate::store::MAX_PROFILE_BYTES;
 

@@ -27,7 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserId {
 }
 
 /// What is wrong with a user's id.
-pub(super) fn check(user_id: &str) -> Result<(), &'static str> {
+pub(in crate::admin) fn check(user_id: &str) -> Result<(), &'static str> {
     match user_id {
         "" => Err("a user's id is not empty"),
         // Whoever sends such a path means another one.
