@@ -5,9 +5,10 @@ mod conduct;
 mod control_plane;
 mod data_plane;
 mod follow;
+mod reload;
 mod serve;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
@@ -18,6 +19,7 @@ use self::{
     control_plane::control_plane,
     data_plane::{DataPlane, count},
     follow::{Following, follow_store},
+    reload::Reloading,
     serve::{Signals, serve},
 };
 use crate::{
@@ -50,11 +52,11 @@ pub struct App {
 }
 
 impl App {
-    /// Starts all but the data plane. `seed` stands in for `store.seed` and `store.seed_segments`.
+    /// Starts all but the data plane. `file` is where the configuration came from, and is read anew when it changes. `seed` stands in for `store.seed` and `store.seed_segments`.
     ///
     /// # Errors
     /// An address is taken, or the store, the seed or the access log cannot be opened.
-    pub fn start(config: Config, seed: Option<Seed>) -> Result<Self> {
+    pub fn start(config: Config, file: Option<PathBuf>, seed: Option<Seed>) -> Result<Self> {
         let config = Arc::new(config);
         gateway::check_listeners(&config)?;
         let seed = match seed {
@@ -62,7 +64,7 @@ impl App {
             None => Seed::read(&config.store)?,
         };
         let control = Runtime::new().context("failed to start the control runtime")?;
-        let signals = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
+        let (signals, hangup) = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
         let listener = control
             .block_on(tokio::net::TcpListener::bind(address))
@@ -77,7 +79,9 @@ impl App {
         let data_plane = DataPlane::prepare(&config, &cell, &stores, control.handle())?;
         let DataPlane { parts, access_log } = data_plane;
         let counting = count(&stores, &parts, run.clone(), &stop);
-        let conducting = control_plane(listener, &parts, &stores, sync, run, &stop)?;
+        let reloading = Reloading::new(file, parts.current.clone(), parts.routing.clone(), parts.metrics.registry())?;
+        let conducting = control_plane(listener, &parts, &stores, (sync, reloading.handle()), run, &stop)?;
+        tokio::spawn(reloading.follow(hangup, config.server.watch_config, stop.clone()));
         drop(entered);
         log::info!("admin listens on {address}");
         Ok(Self { parts, control, signals, following, conducting, counting, access_log, stop })

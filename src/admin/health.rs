@@ -1,5 +1,7 @@
 //! Health, readiness, diagnostics and metrics.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     extract::State,
@@ -60,7 +62,8 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 )]
 async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
     let (snapshot, sync) = (admin.cell.load(), admin.sync.status());
-    let missing: Vec<&String> = admin.named.iter().filter(|key| snapshot.flag(key).is_none()).collect();
+    let config = admin.config.get();
+    let missing: BTreeSet<&str> = config.flags().filter(|key| snapshot.flag(key).is_none()).collect();
     Json(json!({
         "revision": snapshot.revision().map(ToString::to_string),
         "flags": snapshot.len(),

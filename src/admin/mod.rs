@@ -23,6 +23,7 @@ mod population;
 mod problem;
 mod profiles;
 mod refusal;
+mod reload;
 mod segments;
 mod told;
 mod track;
@@ -44,6 +45,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
 use self::{access::Rules, problem::Problem, refusal::Refusal};
 use crate::{
+    config,
     drain::Drain,
     outbound::Notifier,
     profiles::Profiles,
@@ -63,6 +65,7 @@ pub use kill_switches::KillMetrics;
 pub use live::{Limits as LiveLimits, Live};
 pub use models::Training;
 pub use population::Recomputes;
+pub use reload::{Reload, ReloadRefused, Reloaded};
 
 /// The largest body that is read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -91,10 +94,10 @@ pub struct Admin {
     pub counters: Arc<dyn CounterStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
-    /// The flags that routes name.
-    pub named: Arc<[String]>,
     /// The routes and upstreams of the gateway.
-    pub services: Arc<[String]>,
+    pub config: config::Current,
+    /// Reads the configuration anew, if there is a gateway.
+    pub reload: Option<Reload>,
     /// Whether the gateway is stopping.
     pub drain: Drain,
     /// Who is told of the flags that applications ask for, and of what users did.
@@ -150,6 +153,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(models::router())
         .merge(population::router())
         .merge(explain::router())
+        .merge(reload::router())
         .merge(live::router())
         .merge(ofrep::router())
         .merge(openapi::viewer());

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::Deployments,
-    conductor::{self, Conductor, DeploymentMetrics, Rollbacks},
+    conductor::{self, Conductor, DeploymentMetrics, Rollbacks, World},
     gateway::Parts,
     outbound::{Client, Notifier},
     store::{CounterStore, Store, SyncHandle},
@@ -26,13 +26,12 @@ pub(super) fn conduct(
     let failed = "failed to register the metrics";
     DeploymentMetrics::register(registry, cell.clone()).context(failed)?;
     let rollbacks = Rollbacks::register(registry).context(failed)?;
-    let world = conductor::Routes::of(&parts.config);
-    let deployments = (world.clone(), rollbacks.clone());
+    let world = World::new(parts.current.clone());
+    let counted = rollbacks.clone();
     let notifier = Some(notifier);
     let prometheus = Some(conductor::ask_prometheus(client));
     let parts = conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, notifier };
     let (conductor, nudge) = Conductor::new(parts);
     let conducting = tokio::spawn(conductor.run(stop.clone().cancelled_owned()));
-    let (world, rollbacks) = deployments;
-    Ok((conducting, Deployments { world, nudge: Some(nudge), rollbacks: Some(rollbacks) }))
+    Ok((conducting, Deployments { nudge: Some(nudge), rollbacks: Some(counted) }))
 }

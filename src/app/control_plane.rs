@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::{calls, conduct};
 use crate::{
     admin::{
-        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Training, UsageWatch,
+        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Reload, Training,
+        UsageWatch,
     },
     gateway::{Explainer, Parts},
     store::{Opened, ProfileStore, SyncHandle},
@@ -21,11 +22,11 @@ pub(super) fn control_plane(
     listener: TcpListener,
     parts: &Parts,
     stores: &Opened,
-    sync: SyncHandle,
+    (sync, reload): (SyncHandle, Reload),
     run: Arc<str>,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>> {
-    let Parts { config, cell, metrics, drain, profiles, recent, observers, .. } = parts;
+    let Parts { config, current, cell, metrics, drain, profiles, recent, observers, .. } = parts;
     let Opened { documents: store, profiles: profile_store, counters } = stores;
     let (registry, failed) = (metrics.registry().clone(), "failed to register the metrics");
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).context(failed)?;
@@ -49,8 +50,8 @@ pub(super) fn control_plane(
         profile_store,
         counters: counters.clone(),
         registry,
-        named: config.flags().map(str::to_owned).collect(),
-        services: config.services().map(str::to_owned).collect(),
+        config: current.clone(),
+        reload: Some(reload),
         drain: drain.clone(),
         observers: observers.clone(),
         live,

@@ -7,9 +7,9 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
+    config::{Config, Current},
     drain::Drain,
-    gateway::{Mirrors, Parts, upstream::Upstreams},
+    gateway::{Parts, RoutingCell, Sources},
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
@@ -34,20 +34,21 @@ impl DataPlane {
         let metrics = Metrics::new();
         let (log, access_log) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
-        let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
-        let arms = Arms::new();
+        let profiles = config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics));
+        let (arms, runtime) = (Arms::new(), control.clone());
+        let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
         let parts = Parts {
-            mirrors: Arc::new(Mirrors::new(config, &upstreams, &arms, &metrics, control)),
             config: Arc::clone(config),
+            current: Current::new(Arc::clone(config)),
             cell: cell.clone(),
             access_log: log,
             observers: Observers::default(),
             drain: Drain::new(metrics.requests_in_flight().clone()),
-            profiles: config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics)),
-            recent: Recent::new(&config.recent),
-            upstreams,
             metrics,
             arms,
+            profiles,
+            recent: Recent::new(&config.recent),
+            routing: RoutingCell::new(Arc::clone(config), sources),
         };
         Ok(Self { parts, access_log })
     }

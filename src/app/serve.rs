@@ -37,8 +37,10 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    /// These, and the one that asks for a reload.
+    pub(super) fn watch() -> std::io::Result<(Self, Signal)> {
+        let signals = Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+        Ok((signals, signal(SignalKind::hangup())?))
     }
 }
 

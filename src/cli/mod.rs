@@ -14,6 +14,7 @@ mod located;
 mod models;
 mod plan;
 mod profiles;
+mod reload;
 mod remote;
 mod segments;
 mod status;
@@ -66,6 +67,14 @@ enum Command {
         /// Print the JSON Schema of configurations instead.
         #[arg(long)]
         schema: bool,
+    },
+    /// Make a gateway read its configuration anew, as SIGHUP does: routes and upstreams change without a restart.
+    Reload {
+        #[command(flatten)]
+        remote: Remote,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
     },
     /// Show the gateways that share a store, what they serve, and how the store is.
     Status {
@@ -146,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Check { schema: true, .. } => check::schema(),
         Command::Check { file, .. } => check::file(&file),
+        Command::Reload { remote, json } => reload::reload(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Flags(flags) => flags.run(),
         Command::Segments(segments) => segments.run(),
@@ -182,7 +192,7 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 fn run(path: &std::path::Path) -> Result<ExitCode> {
     start_logging("info,pingora=warn,pingora_core=warn");
     let config = Config::load(path, std::env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
-    App::start(config, None)?.serve();
+    App::start(config, Some(path.to_owned()), None)?.serve();
     Ok(ExitCode::SUCCESS)
 }
 

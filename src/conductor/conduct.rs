@@ -102,7 +102,7 @@ impl Conductor {
         let read = || {
             let document = DeploymentDocument::parse(&stored.text).map_err(|fault| fault.message)?;
             let status = Status::read(document.fields().get("status"))?;
-            let deployment = Deployment::read(&document, &self.parts.world.routes).map_err(|faults| {
+            let deployment = Deployment::read(&document, &self.parts.world.now().routes).map_err(|faults| {
                 faults.first().map_or(String::new(), |fault| format!("{}: {}", fault.pointer, fault.message))
             })?;
             Ok((document, deployment, status))

@@ -82,7 +82,7 @@ pub struct Parts {
     /// Names this run of the gateway, as holder of the lease.
     pub holder: Arc<str>,
     /// What the routes and upstreams of the configuration are.
-    pub world: Routes,
+    pub world: World,
     /// Asks a Prometheus, if that is allowed.
     pub prometheus: Option<AskPrometheus>,
     /// Counts rollbacks.
@@ -91,7 +91,25 @@ pub struct Parts {
     pub notifier: Option<Notifier>,
 }
 
-/// The routes and upstreams of the configuration, as far as deployments have to do with them.
+/// The routes and upstreams of the configuration of the moment.
+#[derive(Clone, Debug)]
+pub struct World(config::Current);
+
+impl World {
+    /// Those of this configuration.
+    #[must_use]
+    pub fn new(config: config::Current) -> Self {
+        Self(config)
+    }
+
+    /// What they are now.
+    #[must_use]
+    pub fn now(&self) -> Routes {
+        Routes::of(&self.0.get())
+    }
+}
+
+/// The routes and upstreams of a configuration, as far as deployments have to do with them.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     /// The routes.
@@ -122,7 +140,7 @@ impl Nudge {
 }
 
 impl Routes {
-    /// Those of the configuration.
+    /// Those of a configuration.
     #[must_use]
     pub fn of(config: &config::Config) -> Self {
         let upstream = |index: usize| -> Arc<str> { config.upstreams[index].name.as_str().into() };
@@ -255,7 +273,7 @@ impl Conductor {
     /// Whether a deployment can be run with the configuration of this gateway.
     fn can(&self, snapshot: &Snapshot, id: &str) -> bool {
         let Some(document) = snapshot.deployment(id) else { return true };
-        Deployment::read(document, &self.parts.world.routes).is_ok()
+        Deployment::read(document, &self.parts.world.now().routes).is_ok()
     }
 
     /// A rollback without the lease.

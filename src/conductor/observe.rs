@@ -112,7 +112,7 @@ impl Conductor {
             }
         }
         let found = match &wanted.what {
-            Want::Smoke { upstream, smoke } => match self.parts.world.targets.get(upstream) {
+            Want::Smoke { upstream, smoke } => match self.parts.world.now().targets.get(upstream) {
                 Some(target) => Found::Smoke(target.test(&self.client, smoke).await),
                 None => return Ok(None),
             },
@@ -213,7 +213,7 @@ impl Conductor {
                 continue;
             }
             let Ok(status) = Status::read(document.fields().get("status")) else { continue };
-            let Ok(other) = Deployment::read(&document, &self.parts.world.routes) else { continue };
+            let Ok(other) = Deployment::read(&document, &self.parts.world.now().routes) else { continue };
             let has_begun = status.stages.iter().any(|stage| stage.order.is_some());
             if let Some(what) = read.deployment.clash(&other).filter(|_| has_begun) {
                 return Ok(Some((id.to_owned(), what)));

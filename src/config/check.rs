@@ -288,5 +288,6 @@ fn server(root: &Table) -> Server {
         name: name.unwrap_or_else(|| host().unwrap_or_else(|_| "flaggate".to_owned())),
         workers: table.count("workers").unwrap_or_else(cores),
         drain_timeout: table.duration("drain_timeout", Duration::from_secs(30)),
+        watch_config: table.boolean("watch_config", true),
     }
 }

@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use super::{Mirror, Outbound, Recent, Redis};
 use crate::model::Role;
 
+/// The most tries that one request may have.
+pub const MOST_ATTEMPTS: usize = 10;
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -417,4 +420,6 @@ pub struct Server {
     pub workers: usize,
     /// How long requests may still take after SIGTERM. Default 30 s.
     pub drain_timeout: Duration,
+    /// Whether the file is read anew when it changes. Default yes.
+    pub watch_config: bool,
 }

@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{mirror::MIRROR, outbound};
+use super::{MOST_ATTEMPTS, mirror::MIRROR, outbound};
 use crate::model::Role;
 
 /// What a key takes.
@@ -335,7 +335,7 @@ static TIMEOUTS: Section = Section {
 };
 
 static RETRIES: Section = Section {
-    keys: &[key("attempts", Kind::Integer(1, 10), "2", "tries in all; 1 turns retries off")],
+    keys: &[key("attempts", Kind::Integer(1, MOST_ATTEMPTS as i64), "2", "tries in all; 1 turns retries off")],
     later: &["budget_percent"],
 };
 
@@ -443,6 +443,12 @@ static SERVER: Section = Section {
         key("name", Kind::Text, "the host's", "what people call this gateway, in `/gateways` and `flaggate status`"),
         key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
         key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
+        key(
+            "watch_config",
+            Kind::Boolean,
+            "true",
+            "whether this file is read anew when it changes, not on SIGHUP only",
+        ),
     ],
     later: &["drain_notice", "upgrade"],
 };

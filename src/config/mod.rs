@@ -9,6 +9,7 @@ mod check_admin;
 mod check_redis;
 mod check_routes;
 mod checked;
+mod current;
 mod error;
 mod keys;
 mod mirror;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use checked::*;
+pub use current::Current;
 pub use error::ConfigError;
 pub use mirror::Mirror;
 pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{decide::GivenFlags, mirror::Shadow, request::Prepared, upstream::EndpointGuard};
+use super::{decide::GivenFlags, mirror::Shadow, request::Prepared, routing::Routing, upstream::EndpointGuard};
 use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot};
 
 /// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
@@ -22,10 +22,11 @@ const BODY_GRACE: Duration = Duration::from_secs(10);
 
 /// One request on its way.
 ///
-/// Invariant: one request sees one snapshot.
+/// Invariant: one request sees one snapshot and one configuration.
 #[derive(Debug)]
 pub struct Exchange {
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) routing: Arc<Routing>,
     pub(super) time: Timestamp,
     pub(super) started: Instant,
     pub(super) request_id: Box<str>,
@@ -61,10 +62,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+    pub(super) fn new(snapshot: Arc<Snapshot>, routing: Arc<Routing>, in_flight: InFlight) -> Self {
         let time = clock::now();
         Self {
             snapshot,
+            routing,
             time,
             started: clock::monotonic(),
             request_id: request_id(time),

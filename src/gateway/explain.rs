@@ -13,25 +13,18 @@ use super::{
     decide::Tried,
     exchange::Exchange,
     failure::Failure,
-    request::{Prepared, Requests, Seen, Taken, Witness},
+    request::{Prepared, Seen, Taken, Witness},
+    routing::RoutingCell,
     service::Parts,
     upstream::Upstreams,
 };
-use crate::{
-    config::{Config, Route},
-    drain::Drain,
-    model::ImaginedRequest,
-    profiles::Found,
-    snapshot::SnapshotCell,
-};
+use crate::{config::Route, drain::Drain, model::ImaginedRequest, profiles::Found, snapshot::SnapshotCell};
 
 /// Explains requests that are not sent.
 #[derive(Debug)]
 pub struct Explainer {
-    listeners: Vec<(String, Requests)>,
-    config: Arc<Config>,
     cell: SnapshotCell,
-    upstreams: Arc<Upstreams>,
+    routing: RoutingCell,
     /// What is only imagined is no request in flight.
     in_flight: Drain,
 }
@@ -52,19 +45,8 @@ impl Explainer {
     /// Never: the name of the gauge is right.
     #[must_use]
     pub fn new(parts: &Parts) -> Self {
-        let Parts { config, cell, profiles, upstreams, .. } = parts;
-        let listeners = config
-            .listeners
-            .iter()
-            .map(|listener| (listener.name.clone(), Requests::new(Arc::clone(config), listener, profiles.clone())));
         let gauge = IntGauge::new("imagined", "not registered").expect("the name is right");
-        Self {
-            listeners: listeners.collect(),
-            config: Arc::clone(config),
-            cell: cell.clone(),
-            upstreams: Arc::clone(upstreams),
-            in_flight: Drain::new(gauge),
-        }
+        Self { cell: parts.cell.clone(), routing: parts.routing.clone(), in_flight: Drain::new(gauge) }
     }
 
     /// Tells the listener, the route, each strategy with what it said, the upstream, the context, what the upstream would
@@ -74,12 +56,15 @@ impl Explainer {
     /// There is no such listener.
     pub async fn explain(&self, request: &ImaginedRequest) -> Result<Value, UnknownListener> {
         let asked = request.listener.as_ref();
-        let found = self.listeners.iter().find(|(name, _)| asked.is_none_or(|asked| asked == name));
+        let routing = self.routing.load();
+        let names = routing.config.listeners.iter().map(|listener| &listener.name);
+        let found = names.clone().zip(&routing.requests).find(|(name, _)| asked.is_none_or(|asked| asked == *name));
         let (name, requests) = found.ok_or_else(|| UnknownListener {
             asked: asked.cloned().unwrap_or_default(),
-            known: self.listeners.iter().map(|(name, _)| name.clone()).collect(),
+            known: names.cloned().collect(),
         })?;
-        let mut exchange = Exchange::new(self.cell.load(), self.in_flight.enter());
+        let upstreams = &routing.upstreams;
+        let mut exchange = Exchange::new(self.cell.load(), Arc::clone(&routing), self.in_flight.enter());
         let revision = exchange.snapshot.revision().map(ToString::to_string);
         let mut told = Map::from_iter([("revision".to_owned(), json!(revision)), ("listener".to_owned(), json!(name))]);
         let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
@@ -88,7 +73,7 @@ impl Explainer {
             let taken = requests.take(&mut header, peer, &mut exchange)?;
             Ok((header, taken))
         });
-        let route = exchange.route.map(|route| &self.config.routes[route]);
+        let route = exchange.route.map(|route| &routing.config.routes[route]);
         tell("route", json!(route.map(|route| &route.name)));
         let (header, taken) = match taken {
             Ok(taken) => taken,
@@ -98,25 +83,25 @@ impl Explainer {
             }
         };
         tell("peer", json!({ "address": peer, "client": taken.client, "trusted": taken.trusted }));
-        let mut notes = Notes { upstreams: &self.upstreams, tried: Vec::new(), told: Map::new() };
-        let prepared = requests.prepare(&taken, &header, &mut exchange, &self.upstreams, &mut notes).await;
+        let mut notes = Notes { upstreams, tried: Vec::new(), told: Map::new() };
+        let prepared = requests.prepare(&taken, &header, &mut exchange, upstreams, &mut notes).await;
         let Notes { tried, told: noted, .. } = notes;
-        tell("decision", self.decision(&prepared, &noted));
+        tell("decision", decision(upstreams, &prepared, &noted));
         tell("strategies", tried.into());
         told.extend(noted);
         told.insert("forwarded".to_owned(), forwarded(&header, &taken, &prepared));
         Ok(told.into())
     }
+}
 
-    fn decision(&self, prepared: &Prepared, noted: &Map<String, Value>) -> Value {
-        json!({
-            "strategy": prepared.strategy,
-            "upstream": **self.upstreams.name(prepared.upstream),
-            "fell_back": noted.get("fell_back"),
-            "available": self.upstreams.is_available(prepared.upstream),
-            "mirrored": prepared.is_mirrored,
-        })
-    }
+fn decision(upstreams: &Upstreams, prepared: &Prepared, noted: &Map<String, Value>) -> Value {
+    json!({
+        "strategy": prepared.strategy,
+        "upstream": **upstreams.name(prepared.upstream),
+        "fell_back": noted.get("fell_back"),
+        "available": upstreams.is_available(prepared.upstream),
+        "mirrored": prepared.is_mirrored,
+    })
 }
 
 /// What is seen on the way to a decision.

@@ -16,12 +16,13 @@ mod report;
 mod request;
 mod response;
 mod routes;
+mod routing;
 mod service;
 mod upgrade;
 pub mod upstream;
 
 pub use exchange::Exchange;
 pub use explain::{Explainer, UnknownListener};
-pub use mirror::Mirrors;
 pub use proxy::Gateway;
+pub use routing::{RoutingCell, Sources};
 pub use service::{Parts, add_services, check_listeners, server_conf};

@@ -26,22 +26,22 @@ use super::{
     decide::{GivenFlags, Tried},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
-    mirror::{self, Mirrors, Shadow},
+    mirror::{self, Shadow},
     patience::Deadline,
-    request::{Requests, Seen, Witness},
+    request::{Seen, Witness},
     response,
+    routing::RoutingCell,
     service::Parts,
     upgrade::ConnectForUpgrade,
-    upstream::Upstreams,
 };
 use crate::{
     clock,
-    config::{Config, Listener, UpstreamIndex},
+    config::UpstreamIndex,
     drain::Drain,
     model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Observers, RequestMetrics, RouteArms},
+    telemetry::{AccessLog, Observers},
 };
 
 /// The longest pause in a request's body.
@@ -53,14 +53,10 @@ const UPSTREAM_HEADER: &str = "X-Flaggate-Upstream";
 /// The gateway: routes each request by feature flag.
 #[derive(Debug)]
 pub struct Gateway {
-    requests: Requests,
-    config: Arc<Config>,
-    pub(super) route_names: Vec<Arc<str>>,
+    /// The position of its listener.
+    listener: usize,
+    routing: RoutingCell,
     cell: SnapshotCell,
-    pub(super) upstreams: Arc<Upstreams>,
-    mirrors: Arc<Mirrors>,
-    pub(super) metrics: RequestMetrics,
-    pub(super) arms: RouteArms,
     pub(super) access_log: AccessLog,
     pub(super) observers: Observers,
     drain: Drain,
@@ -68,22 +64,16 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The proxy of `listener`.
+    /// The proxy of the listener at a position of the configuration.
     #[must_use]
-    pub fn new(parts: &Parts, listener: &Listener) -> Self {
-        let Parts { config, cell, metrics, arms, access_log, observers, drain, profiles, recent, upstreams, mirrors } =
-            parts;
+    pub fn new(parts: &Parts, listener: usize) -> Self {
+        let Parts { cell, access_log, observers, drain, recent, routing, .. } = parts;
         Self {
-            requests: Requests::new(Arc::clone(config), listener, profiles.clone()),
-            route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
-            metrics: metrics.for_config(config),
-            arms: RouteArms::new(arms, config),
+            listener,
+            routing: routing.clone(),
             drain: drain.clone(),
             recent: recent.clone(),
-            config: Arc::clone(config),
             cell: cell.clone(),
-            upstreams: Arc::clone(upstreams),
-            mirrors: Arc::clone(mirrors),
             access_log: access_log.clone(),
             observers: observers.clone(),
         }
@@ -108,12 +98,12 @@ impl Gateway {
         }
         let Some(route) = exchange.route else { return Shadow::Over };
         let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
-        self.mirrors.copy(route, request, revision, !session.is_body_empty(), exchange.user)
+        exchange.routing.mirrors.copy(route, request, revision, !session.is_body_empty(), exchange.user)
     }
 
     /// Whether a request whose endpoint failed is tried once more.
     fn may_retry(&self, exchange: &Exchange, upstream: UpstreamIndex) -> bool {
-        exchange.tries < self.upstreams.attempts(upstream) && exchange.response_time_left() > Duration::ZERO
+        exchange.tries < exchange.routing.upstreams.attempts(upstream) && exchange.response_time_left() > Duration::ZERO
     }
 }
 
@@ -122,7 +112,7 @@ impl ProxyHttp for Gateway {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.cell.load(), self.drain.enter())
+        Exchange::new(self.cell.load(), self.routing.load(), self.drain.enter())
     }
 
     /// No module: the gateway neither compresses nor caches.
@@ -136,13 +126,15 @@ impl ProxyHttp for Gateway {
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        match self.requests.take(session.req_header_mut(), peer, exchange) {
+        let routing = Arc::clone(&exchange.routing);
+        let (requests, upstreams) = (&routing.requests[self.listener], &routing.upstreams);
+        match requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
                 let mut counting = Counting::new(self);
-                let prepared = self.requests.prepare(&taken, header, exchange, &self.upstreams, &mut counting).await;
+                let prepared = requests.prepare(&taken, header, exchange, upstreams, &mut counting).await;
                 (exchange.user, exchange.user_id, exchange.given) = (counting.user, counting.user_id, counting.given);
-                let time = self.upstreams.request_timeout(prepared.upstream);
+                let time = upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
                     deadline.await_response(remaining(exchange.response_due));
@@ -161,7 +153,11 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         let upstream = exchange.upstream().ok_or_else(|| Error::new_in(ErrorType::InternalError))?;
         // The one that failed before is tried again only where there is no other.
-        let guard = self.upstreams.select(upstream, &exchange.failed).or_else(|| self.upstreams.select(upstream, &[]));
+        let guard = exchange
+            .routing
+            .upstreams
+            .select(upstream, &exchange.failed)
+            .or_else(|| exchange.routing.upstreams.select(upstream, &[]));
         let Some(guard) = guard else {
             exchange.failure = Some(failure::NO_ENDPOINT);
             return Err(Error::new_up(ErrorType::HTTPStatus(StatusCode::SERVICE_UNAVAILABLE.as_u16())));
@@ -191,10 +187,11 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let Some(upstream) = exchange.upstream() else { return error };
         if let Some(endpoint) = exchange.endpoint_failed() {
-            endpoint.failed_to_connect(self.upstreams.name(upstream), &error.etype().as_str());
+            endpoint.failed_to_connect(exchange.routing.upstreams.name(upstream), &error.etype().as_str());
         }
         // Nothing was sent, so that any method may be tried elsewhere.
-        let retry = self.may_retry(exchange, upstream) && self.upstreams.has_other(upstream, &exchange.failed);
+        let retry =
+            self.may_retry(exchange, upstream) && exchange.routing.upstreams.has_other(upstream, &exchange.failed);
         error.set_retry(retry);
         error
     }
@@ -222,7 +219,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         match &exchange.prepared {
             Some(prepared) => {
-                self.requests.forward(session.req_header(), request, prepared);
+                exchange.routing.requests[self.listener].forward(session.req_header(), request, prepared);
                 if prepared.is_mirrored {
                     exchange.shadow = self.shadow(session, request, exchange);
                 }
@@ -245,7 +242,7 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         exchange.body_bytes += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if exchange.body_bytes > self.config.routes[prepared.route].body_limit {
+        if exchange.body_bytes > exchange.routing.config.routes[prepared.route].body_limit {
             return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::PAYLOAD_TOO_LARGE.as_u16())));
         }
         exchange.check_body_rate()
@@ -273,16 +270,16 @@ impl ProxyHttp for Gateway {
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         exchange.upstream_time = exchange.tried_at.map(|tried| clock::monotonic().duration_since(tried));
         if let Some(time) = exchange.upstream_time {
-            self.metrics.upstream_answered(prepared.upstream, time);
+            exchange.routing.metrics.upstream_answered(prepared.upstream, time);
         }
-        if let Some(vary) = self.requests.vary(prepared.route) {
+        if let Some(vary) = exchange.routing.requests[self.listener].vary(prepared.route) {
             vary.add_to(response)?;
         }
         if let Some(cookie) = &prepared.set_cookie {
             response.append_header(SET_COOKIE, cookie.clone())?;
         }
-        if self.config.routes[prepared.route].expose
-            && let Ok(name) = HeaderValue::from_str(self.upstreams.name(prepared.upstream))
+        if exchange.routing.config.routes[prepared.route].expose
+            && let Ok(name) = HeaderValue::from_str(exchange.routing.upstreams.name(prepared.upstream))
         {
             response.insert_header(UPSTREAM_HEADER, name)?;
         }

@@ -40,7 +40,7 @@ impl Gateway {
             decision: exchange.prepared.as_ref().map(|prepared| (prepared.strategy, prepared.upstream)),
             given: exchange.given.iter().filter_map(|given| given.resolve(&*exchange.snapshot)).collect(),
         };
-        self.metrics.count(exchange.route, end.decision, CodeClass::of(status), end.duration);
+        exchange.routing.metrics.count(exchange.route, end.decision, CodeClass::of(status), end.duration);
         self.count_arms(exchange, &end);
         shadow.end(status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED)));
         if self.observers.is_wanted() {
@@ -58,11 +58,11 @@ impl Gateway {
         let upgraded = end.status == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         let duration = exchange.upstream_time.filter(|_| upgraded).unwrap_or(end.duration);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        if let Some(cell) = self.arms.cell(prepared.route, prepared.strategy, prepared.upstream) {
+        if let Some(cell) = exchange.routing.arms.cell(prepared.route, prepared.strategy, prepared.upstream) {
             cell.count(micros, is_error, exchange.user);
         }
         for (flag, evaluation) in &end.given {
-            let cell = evaluation.arm(|| self.arms.variation(flag.key(), evaluation.variation()));
+            let cell = evaluation.arm(|| exchange.routing.arms.variation(flag.key(), evaluation.variation()));
             cell.count(micros, is_error, exchange.user);
         }
     }
@@ -87,9 +87,9 @@ impl Gateway {
             status: end.status,
             is_error: end.is_error,
             failure: exchange.failure,
-            route: exchange.route.map(|route| &self.route_names[route]),
+            route: exchange.route.map(|route| &exchange.routing.route_names[route]),
             strategy: end.decision.map(|(strategy, _)| strategy),
-            upstream: end.decision.map(|(_, upstream)| self.upstreams.name(upstream)),
+            upstream: end.decision.map(|(_, upstream)| exchange.routing.upstreams.name(upstream)),
             endpoint: end.endpoint.as_ref(),
             user_id: exchange.user_id.as_deref(),
             revision: exchange.revision(),
@@ -105,9 +105,9 @@ impl Gateway {
             method: request.method.clone(),
             path: path(request.raw_path()),
             status: end.status,
-            route: exchange.route.map(|route| Arc::clone(&self.route_names[route])),
+            route: exchange.route.map(|route| Arc::clone(&exchange.routing.route_names[route])),
             strategy: end.decision.map(|(strategy, _)| strategy),
-            upstream: end.decision.map(|(_, upstream)| Arc::clone(self.upstreams.name(upstream))),
+            upstream: end.decision.map(|(_, upstream)| Arc::clone(exchange.routing.upstreams.name(upstream))),
             endpoint: end.endpoint,
             tries: exchange.tries,
             revision: exchange.revision(),

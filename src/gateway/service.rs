@@ -9,14 +9,9 @@ use pingora::{
     services::{background::GenBackgroundService, listening},
 };
 
-use super::{
-    mirror::Mirrors,
-    patience::Patient,
-    proxy::Gateway,
-    upstream::{HealthChecks, Upstreams},
-};
+use super::{patience::Patient, proxy::Gateway, routing::RoutingCell, upstream::HealthChecks};
 use crate::{
-    config::Config,
+    config::{self, Config},
     drain::Drain,
     profiles::Profiles,
     recent::Recent,
@@ -30,28 +25,28 @@ const KEPT_CONNECTIONS: usize = 1024;
 /// What the gateway works with.
 #[derive(Debug)]
 pub struct Parts {
-    /// The configuration.
+    /// The configuration as it was at the start.
     pub config: Arc<Config>,
     /// Where the current snapshot is.
     pub cell: SnapshotCell,
-    /// Where requests are counted.
-    pub metrics: Metrics,
-    /// Where they are counted by arm.
-    pub arms: Arms,
     /// Where access lines go.
     pub access_log: AccessLog,
     /// Who is told of each request when it is over.
     pub observers: Observers,
     /// Whether the process is stopping.
     pub drain: Drain,
-    /// Where users' profiles are looked up, if they are.
-    pub profiles: Option<Profiles>,
     /// Who was here lately.
     pub recent: Recent,
-    /// The pools of endpoints, and their health.
-    pub upstreams: Arc<Upstreams>,
-    /// Where copies of requests go.
-    pub mirrors: Arc<Mirrors>,
+    /// The configuration as it is now.
+    pub current: config::Current,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// Where they are counted by arm.
+    pub arms: Arms,
+    /// Where users' profiles are looked up, if they are.
+    pub profiles: Option<Profiles>,
+    /// The routes, upstreams and rules, which a reload of the configuration changes.
+    pub routing: RoutingCell,
 }
 
 /// pingora's settings for this configuration.
@@ -64,7 +59,8 @@ pub fn server_conf(config: &Config) -> ServerConf {
         // The gateway drains by itself, before pingora is told to stop.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),
-        max_retries: config.upstreams.iter().map(|upstream| upstream.retries.attempts).max().unwrap_or(1).max(1),
+        // Each upstream has a bound of its own below this.
+        max_retries: config::MOST_ATTEMPTS,
         upstream_keepalive_pool_size: KEPT_CONNECTIONS,
         ..ServerConf::default()
     }
@@ -88,12 +84,12 @@ pub fn check_listeners(config: &Config) -> io::Result<()> {
 
 /// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s.
 pub fn add_services(server: &mut Server, parts: &Parts) {
-    let checks = Arc::new(HealthChecks::new(Arc::clone(&parts.upstreams)));
+    let checks = Arc::new(HealthChecks::new(parts.routing.upstreams()));
     let checks = GenBackgroundService::new("health checks".to_owned(), checks);
     let checks = server.add_service(checks);
 
-    for listener in &parts.config.listeners {
-        let gateway = Gateway::new(parts, listener);
+    for (position, listener) in parts.config.listeners.iter().enumerate() {
+        let gateway = Gateway::new(parts, position);
         let proxy = http_proxy(&server.configuration, gateway);
         let mut service = listening::Service::new(listener.name.clone(), Patient(Arc::new(proxy)));
         service.add_tcp(&listener.address.to_string());

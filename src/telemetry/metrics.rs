@@ -1,10 +1,10 @@
 //! The metrics of the gateway, and handles to them that cost no look-up on the way of a request.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    core::Collector,
+    core::{Collector, MetricVec, MetricVecBuilder},
 };
 
 use super::mirror::{MirrorMetrics, Mirrors};
@@ -197,6 +197,28 @@ impl Metrics {
         }
     }
 
+    /// Forgets the series of what only the configuration before had. A request that it still holds is counted no more.
+    pub fn forget(&self, before: &Config, now: &Config) {
+        let (before, now) = (Named::of(before), Named::of(now));
+        for [route, strategy, upstream] in before.ways.difference(&now.ways) {
+            for class in CodeClass::ALL {
+                remove(&self.requests, &[route, strategy, upstream, class.as_str()]);
+            }
+        }
+        for [route, upstream] in before.durations.difference(&now.durations) {
+            remove(&self.request_duration, &[route, upstream]);
+        }
+        for upstream in before.upstreams.difference(&now.upstreams) {
+            remove(&self.upstream_duration, &[upstream]);
+        }
+        for [upstream, endpoint] in before.endpoints.difference(&now.endpoints) {
+            remove(&self.endpoint_healthy, &[upstream, endpoint]);
+        }
+        for [route, upstream] in before.mirrors.difference(&now.mirrors) {
+            self.mirrors.forget(route, upstream);
+        }
+    }
+
     fn route(
         &self,
         route: &str,
@@ -217,6 +239,35 @@ impl Metrics {
                 .map(|class| self.requests.with_label_values(&[route, strategy, name(upstream), class.as_str()])),
         });
         RouteHandles { arms: arms.collect(), durations }
+    }
+}
+
+/// The labels that a configuration gives.
+#[derive(Default)]
+struct Named<'c> {
+    ways: BTreeSet<[&'c str; 3]>,
+    durations: BTreeSet<[&'c str; 2]>,
+    upstreams: BTreeSet<&'c str>,
+    endpoints: BTreeSet<[&'c str; 2]>,
+    mirrors: BTreeSet<[&'c str; 2]>,
+}
+
+impl<'c> Named<'c> {
+    fn of(config: &'c Config) -> Self {
+        let name = |upstream: Option<UpstreamIndex>| upstream.map_or(NONE, |index| &*config.upstreams[index].name);
+        let mut named = Self::default();
+        for route in &config.routes {
+            for (strategy, upstream) in arms(route) {
+                named.ways.insert([&*route.name, strategy, name(upstream)]);
+                named.durations.insert([&*route.name, name(upstream)]);
+            }
+            named.mirrors.extend(route.mirror.iter().map(|mirror| [&*route.name, name(Some(mirror.upstream))]));
+        }
+        for upstream in &config.upstreams {
+            named.upstreams.insert(&upstream.name);
+            named.endpoints.extend(upstream.endpoints.iter().map(|endpoint| [&*upstream.name, &*endpoint.address]));
+        }
+        named
     }
 }
 
@@ -298,6 +349,12 @@ pub(super) fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamI
     arms.sort_unstable();
     arms.dedup();
     arms
+}
+
+/// Takes a series away, if it is there.
+pub(super) fn remove<T: MetricVecBuilder>(metrics: &MetricVec<T>, labels: &[&str]) {
+    // An error says that nothing ever made it.
+    metrics.remove_label_values(labels).ok();
 }
 
 pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {

@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::metrics::{SECONDS, register};
+use super::metrics::{SECONDS, register, remove};
 
 /// What became of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,13 @@ impl Mirrors {
             requests: register(registry, IntCounterVec::new(requests, &["route", "upstream", "result"])),
             duration: register(registry, duration),
         }
+    }
+
+    pub(super) fn forget(&self, route: &str, upstream: &str) {
+        for result in Mirrored::ALL {
+            remove(&self.requests, &[route, upstream, result.as_str()]);
+        }
+        remove(&self.duration, &[route, upstream]);
     }
 
     pub(super) fn handles(&self, route: &str, upstream: &str) -> MirrorMetrics {

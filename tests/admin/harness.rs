@@ -168,8 +168,8 @@ async fn listen_to(
         counters,
         recent: Recent::new(&config::Recent::default()),
         registry,
-        named: Arc::new([]),
-        services: Arc::new(["web".to_owned(), "checkout-v2".to_owned()]),
+        config: config::Current::new(Arc::new(routes())),
+        reload: None,
         drain,
         observers,
         live,
@@ -218,4 +218,14 @@ impl Served {
     pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
         self.ask(Method::DELETE, path, None).await
     }
+}
+
+/// A route `web`, and its upstream.
+fn routes() -> config::Config {
+    let text = "
+        listeners = [{ name = \"web\", address = \"127.0.0.1:0\" }]
+        upstreams.checkout-v2.endpoints = [{ address = \"127.0.0.1:9\" }]
+        routes = [{ name = \"web\", upstream = \"checkout-v2\" }]
+    ";
+    config::Config::parse("testing", text, std::iter::empty()).unwrap()
 }

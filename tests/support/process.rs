@@ -25,7 +25,8 @@ pub(crate) struct Process {
     pub(crate) admin: SocketAddr,
     /// Where its files are.
     pub(crate) folder: TempDir,
-    process: Child,
+    /// The process itself.
+    pub(crate) process: Child,
 }
 
 impl Process {

@@ -9,9 +9,9 @@ use std::{
 
 use async_trait::async_trait;
 use flaggate::{
-    config::Config,
+    config::{Config, Current},
     drain::Drain,
-    gateway::{self, Mirrors, Parts, upstream::Upstreams},
+    gateway::{self, Parts, RoutingCell, Sources},
     model::{DocumentKey, WorldRevision},
     profiles::{Profiles, Source},
     recent::Recent,
@@ -279,21 +279,23 @@ impl Gateway {
         let metrics = Metrics::new();
         let drain = Drain::new(metrics.requests_in_flight().clone());
         let (stop, told) = watch::channel(None);
-        let upstreams = Arc::new(Upstreams::new(&config.upstreams, &metrics));
         let arms = Arms::new();
-        let mirrors = Arc::new(Mirrors::new(&config, &upstreams, &arms, &metrics, &Handle::current()));
+        let profiles = source.map(|source| Profiles::new(source, &profiles, metrics.profiles()));
+        let (config, runtime) = (Arc::new(config), Handle::current());
+        let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
+        let routing = RoutingCell::new(Arc::clone(&config), sources);
         let parts = Parts {
-            mirrors,
             recent: Recent::new(&config.recent),
-            upstreams,
-            config: Arc::new(config),
+            routing,
+            current: Current::new(Arc::clone(&config)),
+            config,
             cell,
             metrics: metrics.clone(),
             arms: arms.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
             observers: Observers::default(),
             drain: drain.clone(),
-            profiles: source.map(|source| Profiles::new(source, &profiles, metrics.profiles())),
+            profiles,
         };
         let signal = StopWhenTold { drain: drain.clone(), told };
         let thread = thread::spawn(move || run(parts, signal));

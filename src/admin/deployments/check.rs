@@ -8,6 +8,7 @@ use crate::{
         body::Body,
         refusal::{Issue, Refusal},
     },
+    conductor::Routes,
     delivery::{deployment::Deployment, plan::Status},
     model::{DeploymentDocument, DocumentKind, Fault},
 };
@@ -35,7 +36,7 @@ pub(super) fn status_of(document: &DeploymentDocument) -> Result<Status, Refusal
 impl Admin {
     /// A deployment, checked in itself and against the routes of this gateway.
     pub(super) fn deployment(&self, document: &DeploymentDocument) -> Result<Deployment, Refusal> {
-        Deployment::read(document, &self.deployments.world.routes).map_err(invalid)
+        Deployment::read(document, &Routes::of(&self.config.get()).routes).map_err(invalid)
     }
 
     /// The same, checked against the flags as well.
@@ -69,7 +70,7 @@ impl Admin {
             if !status.state.is_live() {
                 continue;
             }
-            let Ok(other) = Deployment::read(&document, &self.deployments.world.routes) else { continue };
+            let Ok(other) = Deployment::read(&document, &Routes::of(&self.config.get()).routes) else { continue };
             if let Some(what) = deployment.clash(&other) {
                 let (id, state) = (&other.id, status.state.as_str().replace('_', " "));
                 return Err(Refusal::conflict(format!("the deployment {id:?} touches {what} too, and is {state}")));

@@ -21,13 +21,11 @@ use axum::middleware;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, problem::as_problems};
-use crate::conductor::{Nudge, Rollbacks, Routes};
+use crate::conductor::{Nudge, Rollbacks};
 
 /// What the handlers of deployments need of this gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Deployments {
-    /// Its routes and upstreams.
-    pub world: Routes,
     /// Its conductor, if there is one.
     pub nudge: Option<Nudge>,
     /// Counts rollbacks.

@@ -76,9 +76,10 @@ impl Target {
             let hint = did_you_mean(id, snapshot.segments().map(|(_, segment)| segment.id()));
             refuse("segments", Some(position), format!("there is no segment {id:?}{hint}"));
         }
-        let known = &admin.services;
-        for (position, name) in self.services.iter().enumerate().filter(|(_, name)| !known.contains(name)) {
-            let hint = did_you_mean(name, known.iter().map(String::as_str));
+        let config = admin.config.get();
+        let is_unknown = |name: &str| config.services().all(|known| known != name);
+        for (position, name) in self.services.iter().enumerate().filter(|(_, name)| is_unknown(name)) {
+            let hint = did_you_mean(name, config.services());
             refuse("services", Some(position), format!("this gateway has no route or upstream {name:?}{hint}"));
         }
         if self.region.is_some() && !self.segments.is_empty() {

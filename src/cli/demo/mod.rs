@@ -36,7 +36,7 @@ impl Demo {
         let (gateway, admin) = (config.listeners[0].address, config.admin.address);
         let texts = demo::SEED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         let seed = Seed { texts: texts.collect() };
-        let app = App::start(config, Some(seed))?;
+        let app = App::start(config, None, Some(seed))?;
         let faults = demo::Faults::default();
         if let Some(scenario) = self.scenario {
             app.start_demo(&faults, Some(scenario::TRAFFIC))?;

@@ -48,7 +48,7 @@ const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION
 
 /// The mirrors of a configuration's routes.
 #[derive(Debug)]
-pub struct Mirrors(Vec<Option<Arc<Mirror>>>);
+pub(super) struct Mirrors(Vec<Option<Arc<Mirror>>>);
 
 /// The mirror of one route.
 pub(super) struct Mirror {
@@ -86,8 +86,13 @@ pub(super) struct Answer {
 
 impl Mirrors {
     /// The mirrors of these routes; copies are sent on `runtime`.
-    #[must_use]
-    pub fn new(config: &Config, upstreams: &Arc<Upstreams>, arms: &Arms, metrics: &Metrics, runtime: &Handle) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        upstreams: &Arc<Upstreams>,
+        arms: &Arms,
+        metrics: &Metrics,
+        runtime: &Handle,
+    ) -> Self {
         let mut connector = None;
         let routes = config.routes.iter().map(|route| {
             let mirror = route.mirror.as_ref()?;

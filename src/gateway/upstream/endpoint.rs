@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Streams on one HTTP/2 connection.
 const MAX_H2_STREAMS: usize = 128;
 
-/// One address of an upstream. All state is in atomics: a request takes no lock.
+/// One address of an upstream, as one configuration has it. All state is in atomics: a request takes no lock.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     address: Arc<str>,
@@ -33,6 +33,12 @@ pub(super) struct Endpoint {
     /// Where to connect to; none until the name is resolved. It changes with the name's address only, apart from
     /// everything else that the gateway serves, which is why it is not behind the snapshot's one swap.
     peer: ArcSwapOption<HttpPeer>,
+    state: Arc<State>,
+}
+
+/// What outlives a reload of the configuration.
+#[derive(Debug)]
+struct State {
     in_flight: AtomicUsize,
     healthy: AtomicBool,
     /// Whether any result is known: the first one decides alone.
@@ -51,25 +57,34 @@ pub struct EndpointGuard {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: &str, weight: usize, upstream: &config::Upstream, gauge: IntGauge) -> Self {
+    /// `before`: the same endpoint under the configuration before.
+    pub(super) fn new(
+        config: &config::Endpoint,
+        upstream: &config::Upstream,
+        before: Option<&Self>,
+        gauge: impl FnOnce() -> IntGauge,
+    ) -> Self {
+        let config::Endpoint { address, weight } = config;
         let endpoint = Self {
-            address: address.into(),
-            weight: weight.max(1),
+            address: address.as_str().into(),
+            weight: (*weight).max(1),
             timeouts: upstream.timeouts,
             thresholds: upstream.health_check.as_ref().map(|check| (check.healthy.max(1), check.unhealthy.max(1))),
             peer: ArcSwapOption::empty(),
-            in_flight: AtomicUsize::new(0),
-            healthy: AtomicBool::new(true),
-            known: AtomicBool::new(false),
-            successes: AtomicUsize::new(0),
-            failures: AtomicUsize::new(0),
-            gauge,
+            state: before.map_or_else(|| Arc::new(State::new(gauge())), |before| Arc::clone(&before.state)),
         };
-        if let Ok(resolved) = address.parse() {
-            endpoint.set_resolved(Some(resolved));
+        if endpoint.thresholds.is_none() {
+            // Nothing would bring it back.
+            endpoint.state.healthy.store(true, Ordering::Relaxed);
         }
-        endpoint.show();
+        let resolved = address.parse().ok().or_else(|| before?.resolved());
+        endpoint.set_resolved(resolved);
         endpoint
+    }
+
+    /// Whether any check or connection told of its health.
+    pub(super) fn is_known(&self) -> bool {
+        self.state.known.load(Ordering::Relaxed)
     }
 
     /// `host:port`, as configured.
@@ -82,12 +97,12 @@ impl Endpoint {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.state.in_flight.load(Ordering::Relaxed)
     }
 
     /// Whether it can take a request: it is healthy and its address is known.
     pub(super) fn is_available(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed) && self.peer.load().is_some()
+        self.state.healthy.load(Ordering::Relaxed) && self.peer.load().is_some()
     }
 
     /// The address that is connected to.
@@ -106,16 +121,16 @@ impl Endpoint {
     /// Invariant: without a health check an endpoint stays healthy, as nothing would bring it back.
     pub(super) fn report(&self, upstream: &str, success: bool, cause: &dyn Display) {
         let Some((healthy_after, unhealthy_after)) = self.thresholds else { return };
-        let first = !self.known.swap(true, Ordering::Relaxed);
+        let first = !self.state.known.swap(true, Ordering::Relaxed);
         let (counter, other, threshold) = if success {
-            (&self.successes, &self.failures, healthy_after)
+            (&self.state.successes, &self.state.failures, healthy_after)
         } else {
-            (&self.failures, &self.successes, unhealthy_after)
+            (&self.state.failures, &self.state.successes, unhealthy_after)
         };
         other.store(0, Ordering::Relaxed);
         let in_a_row = counter.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let decided = first || in_a_row >= threshold;
-        if decided && self.healthy.swap(success, Ordering::Relaxed) != success {
+        if decided && self.state.healthy.swap(success, Ordering::Relaxed) != success {
             self.show();
             if success {
                 log::info!("upstream {upstream}: endpoint {} is healthy again", self.address);
@@ -127,13 +142,13 @@ impl Endpoint {
 
     /// The same as a success of [`Self::report`], but free while nothing failed before.
     fn connected(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
+        if self.state.failures.load(Ordering::Relaxed) != 0 {
+            self.state.failures.store(0, Ordering::Relaxed);
         }
     }
 
     fn show(&self) {
-        self.gauge.set(i64::from(self.is_available()));
+        self.state.gauge.set(i64::from(self.is_available()));
     }
 
     fn peer_at(&self, address: SocketAddr) -> HttpPeer {
@@ -150,10 +165,23 @@ impl Endpoint {
     }
 }
 
+impl State {
+    fn new(gauge: IntGauge) -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            healthy: AtomicBool::new(true),
+            known: AtomicBool::new(false),
+            successes: AtomicUsize::new(0),
+            failures: AtomicUsize::new(0),
+            gauge,
+        }
+    }
+}
+
 impl EndpointGuard {
     pub(super) fn new(endpoint: &Arc<Endpoint>, position: usize) -> Option<Self> {
         let peer = endpoint.peer.load_full()?;
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Self { endpoint: Arc::clone(endpoint), position, peer })
     }
 
@@ -188,7 +216,7 @@ impl EndpointGuard {
 
 impl Drop for EndpointGuard {
     fn drop(&mut self) {
-        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.state.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -214,7 +242,8 @@ mod tests {
             retries: Retries { attempts: 2 },
             health_check,
         };
-        Endpoint::new("127.0.0.1:1", 1, &upstream, IntGauge::new("g", "g").unwrap())
+        let config = config::Endpoint { address: "127.0.0.1:1".to_owned(), weight: 1 };
+        Endpoint::new(&config, &upstream, None, || IntGauge::new("g", "g").unwrap())
     }
 
     /// Reports the results (`+` and `-`) and gives the state after each.
@@ -223,7 +252,7 @@ mod tests {
         for result in results.chars() {
             endpoint.report("u", result == '+', &"test");
             states.push(if endpoint.is_available() { '+' } else { '-' });
-            assert_eq!(endpoint.gauge.get() == 1, endpoint.is_available());
+            assert_eq!(endpoint.state.gauge.get() == 1, endpoint.is_available());
         }
         states
     }

@@ -7,7 +7,7 @@ use pingora::{
     server::ShutdownWatch,
     services::{ServiceReadyNotifier, background::BackgroundService},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{Endpoint, Upstreams, probe::probe, random, resolve};
 use crate::config::HealthCheck;
@@ -15,20 +15,23 @@ use crate::config::HealthCheck;
 /// How long the gateway waits at start for the first results; what is unknown then counts as healthy.
 const FIRST_RESULTS: Duration = Duration::from_millis(500);
 
-/// Resolves names and checks health for as long as the server runs. It is ready when the first results are there.
+/// Resolves names and checks health for as long as the server runs, of whatever upstreams there are. It is ready when the
+/// first results are there.
 #[derive(Debug)]
-pub struct HealthChecks(Arc<Upstreams>);
+pub struct HealthChecks(watch::Receiver<Arc<Upstreams>>);
 
 impl HealthChecks {
     /// The checks of these upstreams.
     #[must_use]
-    pub fn new(upstreams: Arc<Upstreams>) -> Self {
+    pub fn new(upstreams: watch::Receiver<Arc<Upstreams>>) -> Self {
         Self(upstreams)
     }
+}
 
+impl Upstreams {
     /// One endpoint with its check.
     fn checked(&self) -> impl Iterator<Item = (Arc<str>, Arc<Endpoint>, HealthCheck)> {
-        self.0.0.iter().flat_map(|pool| {
+        self.0.iter().flat_map(|pool| {
             let check = pool.config.health_check.clone();
             let endpoints = pool.endpoints.iter().cloned();
             check.into_iter().flat_map(move |check| {
@@ -37,11 +40,17 @@ impl HealthChecks {
         })
     }
 
-    /// Every name resolved and every endpoint checked once.
+    /// Every name resolved, and every endpoint checked of which nothing is known, once; as far as the time allows. What is
+    /// unknown then counts as healthy.
+    pub(crate) async fn look_at_new(&self) {
+        // What takes longer is done by those who keep checking.
+        timeout(FIRST_RESULTS, self.first_round()).await.ok();
+    }
+
     async fn first_round(&self) {
-        resolve::resolve(&mut resolve::names(&self.0)).await;
+        resolve::resolve(&mut resolve::names(self)).await;
         let mut checks = JoinSet::new();
-        for (upstream, endpoint, check) in self.checked() {
+        for (upstream, endpoint, check) in self.checked().filter(|(_, endpoint, _)| !endpoint.is_known()) {
             checks.spawn(async move { check_once(&upstream, &endpoint, &check).await });
         }
         checks.join_all().await;
@@ -51,13 +60,18 @@ impl HealthChecks {
         let mut tasks = JoinSet::new();
         for (upstream, endpoint, check) in self.checked() {
             tasks.spawn(async move {
+                // One that did not answer in the first round is asked again at once.
+                let mut is_known = endpoint.is_known();
                 loop {
-                    tokio::time::sleep(jittered(check.interval)).await;
+                    if is_known {
+                        tokio::time::sleep(jittered(check.interval)).await;
+                    }
+                    is_known = true;
                     check_once(&upstream, &endpoint, &check).await;
                 }
             });
         }
-        let mut names = resolve::names(&self.0);
+        let mut names = resolve::names(self);
         tasks.spawn(async move {
             loop {
                 resolve::resolve(&mut names).await;
@@ -71,16 +85,22 @@ impl HealthChecks {
 #[async_trait]
 impl BackgroundService for HealthChecks {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
-        // The round goes on where it takes longer: a slow first result must not hold the gateway up.
-        let first = self.first_round();
-        tokio::pin!(first);
-        let in_time = tokio::time::timeout(FIRST_RESULTS, &mut first).await.is_ok();
+        let mut all = self.0.clone();
+        let upstreams = Arc::clone(&all.borrow_and_update());
+        upstreams.look_at_new().await;
         ready.notify_ready();
         let checks = async {
-            if !in_time {
-                first.await;
+            let mut upstreams = upstreams;
+            loop {
+                tokio::select! {
+                    () = upstreams.keep_checking() => {}
+                    changed = all.changed() => match changed {
+                        Ok(()) => upstreams = Arc::clone(&all.borrow_and_update()),
+                        // No other configuration will come.
+                        Err(_) => upstreams.keep_checking().await,
+                    }
+                }
             }
-            self.keep_checking().await;
         };
         tokio::select! {
             () = checks => {}

@@ -34,10 +34,16 @@ struct Pool {
 
 impl Upstreams {
     /// Sets the pools up. An endpoint that is given by address can be used at once; one that is given by name when it
-    /// has been resolved.
+    /// has been resolved. One that was there under the configuration before keeps its health and what is in flight.
     #[must_use]
-    pub fn new(upstreams: &[config::Upstream], metrics: &Metrics) -> Self {
-        Self(upstreams.iter().map(|upstream| Pool::new(upstream, metrics)).collect())
+    pub fn new(upstreams: &[config::Upstream], metrics: &Metrics, before: Option<&Self>) -> Self {
+        let before = |name: &str| before?.0.iter().find(|pool| *pool.name == *name);
+        Self(upstreams.iter().map(|upstream| Pool::new(upstream, metrics, before(&upstream.name))).collect())
+    }
+
+    /// The upstream and address of every endpoint.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.iter().flat_map(|pool| pool.endpoints.iter().map(|endpoint| (&pool.name, endpoint.address())))
     }
 
     /// Chooses an endpoint that can take a request and is not among `exclude` (positions of endpoints).
@@ -83,10 +89,13 @@ impl Upstreams {
 }
 
 impl Pool {
-    fn new(config: &config::Upstream, metrics: &Metrics) -> Self {
+    fn new(config: &config::Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
+        let before = |address: &str| {
+            before?.endpoints.iter().find(|endpoint| **endpoint.address() == *address).map(|endpoint| &**endpoint)
+        };
         let endpoints = config.endpoints.iter().map(|endpoint| {
-            let gauge = metrics.endpoint_healthy(&config.name, &endpoint.address);
-            Arc::new(Endpoint::new(&endpoint.address, endpoint.weight, config, gauge))
+            let gauge = || metrics.endpoint_healthy(&config.name, &endpoint.address);
+            Arc::new(Endpoint::new(endpoint, config, before(&endpoint.address), gauge))
         });
         let weights: Vec<usize> = config.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Self {
@@ -138,7 +147,7 @@ mod tests {
             retries: Retries { attempts: 2 },
             health_check: Some(health_check),
         };
-        Upstreams::new(&[upstream], &Metrics::new())
+        Upstreams::new(&[upstream], &Metrics::new(), None)
     }
 
     fn counts(upstreams: &Upstreams, draws: usize) -> Vec<usize> {

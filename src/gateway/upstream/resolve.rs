@@ -80,7 +80,7 @@ mod tests {
             retries: Retries { attempts: 1 },
             health_check: None,
         };
-        Upstreams::new(&[upstream], &Metrics::new())
+        Upstreams::new(&[upstream], &Metrics::new(), None)
     }
 
     #[tokio::test]
