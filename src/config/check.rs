@@ -11,6 +11,7 @@ use super::{
     outbound::Outbound,
     read::Table,
     recent::Recent,
+    server::Server,
 };
 
 /// Checks a configuration; what comes out is only good when no problem was noted.
@@ -27,7 +28,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         upstreams: checker.upstreams(root),
         routes: checker.routes(root),
         access_log: access_log(root),
-        server: server(root),
+        server: Server::check(root),
         outbound: Outbound::check(&mut checker, root),
     }
 }
@@ -275,19 +276,5 @@ fn access_log(root: &Table) -> AccessLog {
             "logfmt" => AccessLogFormat::Logfmt,
             _ => AccessLogFormat::Json,
         },
-    }
-}
-
-fn server(root: &Table) -> Server {
-    let empty = Table::default();
-    let table = root.table("server").map_or(&empty, |(table, _)| table);
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
-    let name = table.text("name").map(|(name, _)| name.to_owned());
-    Server {
-        name: name.unwrap_or_else(|| host().unwrap_or_else(|_| "flaggate".to_owned())),
-        workers: table.count("workers").unwrap_or_else(cores),
-        drain_timeout: table.duration("drain_timeout", Duration::from_secs(30)),
-        watch_config: table.boolean("watch_config", true),
     }
 }

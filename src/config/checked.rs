@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{Mirror, Outbound, Recent, Redis};
+use super::{Mirror, Outbound, Recent, Redis, Server};
 use crate::model::Role;
 
 /// The most tries that one request may have.
@@ -409,17 +409,4 @@ pub enum AccessLogFormat {
     Json,
     /// `key=value` pairs.
     Logfmt,
-}
-
-/// Process-wide settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// What people call this gateway. Default: the name of its host.
-    pub name: String,
-    /// Worker threads of the gateway. Default: one for each core.
-    pub workers: usize,
-    /// How long requests may still take after SIGTERM. Default 30 s.
-    pub drain_timeout: Duration,
-    /// Whether the file is read anew when it changes. Default yes.
-    pub watch_config: bool,
 }

@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{MOST_ATTEMPTS, mirror::MIRROR, outbound};
+use super::{MOST_ATTEMPTS, mirror::MIRROR, outbound, server};
 use crate::model::Role;
 
 /// What a key takes.
@@ -60,7 +60,7 @@ pub(super) static ROOT: Section = Section {
         key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
         key("access_log", Kind::Table(&ACCESS_LOG), "", "one line for each request"),
-        key("server", Kind::Table(&SERVER), "", "process-wide settings"),
+        key("server", Kind::Table(&server::KEYS), "", "process-wide settings"),
         key(
             "outbound",
             Kind::Table(&outbound::KEYS),
@@ -436,19 +436,4 @@ static ACCESS_LOG: Section = Section {
         key("format", Kind::Choice(&["json", "logfmt"]), "\"json\"", "how a line looks"),
     ],
     later: &["sample"],
-};
-
-static SERVER: Section = Section {
-    keys: &[
-        key("name", Kind::Text, "the host's", "what people call this gateway, in `/gateways` and `flaggate status`"),
-        key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
-        key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
-        key(
-            "watch_config",
-            Kind::Boolean,
-            "true",
-            "whether this file is read anew when it changes, not on SIGHUP only",
-        ),
-    ],
-    later: &["drain_notice", "upgrade"],
 };

@@ -20,6 +20,7 @@ mod recent;
 mod redis;
 mod schema;
 mod secret;
+mod server;
 mod units;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};
 pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};
+pub use server::Server;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
