@@ -4,13 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 
-use super::{
-    check::Checker,
-    checked::*,
-    error::At,
-    mirror::Mirror,
-    read::{Table, nearest},
-};
+use super::{check::Checker, checked::*, error::At, mirror::Mirror, read::Table};
+use crate::model::did_you_mean;
 
 /// The largest request body unless a route says otherwise: 10 MiB.
 const BODY_LIMIT: u64 = 10 << 20;
@@ -206,7 +201,7 @@ impl Checker<'_> {
     fn upstream_named(&mut self, text: Option<(&str, &At)>) -> UpstreamIndex {
         let Some((name, at)) = text else { return 0 };
         self.upstreams.iter().position(|known| known == name).unwrap_or_else(|| {
-            let hint = nearest(name, self.upstreams.iter().map(String::as_str));
+            let hint = did_you_mean(name, self.upstreams.iter().map(String::as_str));
             self.problem(at, format!("there is no upstream {name:?}{hint}"));
             0
         })

@@ -9,7 +9,7 @@ use super::{
     keys::{Key, Kind, REQUIRED, Section},
     units,
 };
-use crate::model::duration;
+use crate::model::{did_you_mean, duration};
 
 /// A value and its place.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ fn node(raw: Raw, path: &str, kind: &'static Kind, problems: &mut Vec<Problem>) 
         },
         (Kind::Choice(choices), RawValue::Text(text)) if choices.contains(&text.as_str()) => Value::Text(text),
         (Kind::Choice(choices), RawValue::Text(text)) => {
-            let hint = nearest(&text, choices.iter().copied());
+            let hint = did_you_mean(&text, choices.iter().copied());
             return refuse(
                 problems,
                 Problem { at, message: format!("{} has no {text:?}{hint}; it takes {}", path, choices.join(", ")) },
@@ -197,18 +197,11 @@ pub(super) fn unknown(name: &str, path: &str, section: &Section) -> String {
         return format!("`{name}`{} is not supported by this version yet", inside(path));
     }
     let known = section.keys.iter().map(|key: &Key| key.name);
-    let hint = nearest(name, known.clone());
+    let hint = did_you_mean(name, known.clone());
     match hint.is_empty() {
         true => format!("unknown key `{name}`{}; it takes {}", inside(path), known.collect::<Vec<_>>().join(", ")),
         false => format!("unknown key `{name}`{}{hint}", inside(path)),
     }
-}
-
-/// `, did you mean "…"?` when something is near enough.
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
-    let best = scored.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(score, _)| *score > 0.75);
-    best.map_or_else(String::new, |(_, known)| format!(", did you mean {known:?}?"))
 }
 
 fn inside(path: &str) -> String {

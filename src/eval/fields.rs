@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::json::number_of;
-use crate::model::{Effect, Fault};
+use crate::model::{Effect, Fault, did_you_mean};
 
 /// The fields that a flag may have.
 pub(crate) const FLAG_FIELDS: [&str; 31] = [
@@ -124,9 +124,7 @@ impl<'d> Reader<'d> {
     /// Faults for names that are not among the known ones.
     pub(crate) fn only(&mut self, at: &str, fields: &Map<String, Value>, known: &[&str], effect: Effect) {
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let near = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-            let near = near.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(score, _)| *score > 0.8);
-            let hint = near.map_or(String::new(), |(_, known)| format!(", did you mean {known:?}?"));
+            let hint = did_you_mean(name, known.iter().copied());
             self.fault(effect, format!("{at}/{}", escape(name)), format!("unknown field {name:?}{hint}"));
         }
     }

@@ -9,7 +9,7 @@ use semver::Version;
 use serde_json::Value;
 
 use super::json::{Text, attribute_equals, equal, number_of};
-use crate::model::Attribute;
+use crate::model::{Attribute, nearest};
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 10;
@@ -281,13 +281,9 @@ fn build(source: &str, ignore_case: bool) -> Result<Regex, String> {
 }
 
 fn unknown_operator(name: &str) -> String {
-    let near = NAMES
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    match near {
-        Some((score, known)) if score > 0.7 => format!("unknown operator {name:?}, did you mean {known:?}?"),
-        _ => format!("unknown operator {name:?}; known are {}", NAMES.join(", ")),
+    match nearest(name, NAMES) {
+        Some(known) => format!("unknown operator {name:?}, did you mean {known:?}?"),
+        None => format!("unknown operator {name:?}; known are {}", NAMES.join(", ")),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Snapshot;
 use crate::{
     eval::{self, FlagIndex, KillNames, KillSwitch, Kills},
-    model::{Arm, Effect, Fault, KillSwitchDocument, is_writable_key},
+    model::{Arm, Effect, Fault, KillSwitchDocument, did_you_mean, is_writable_key},
 };
 
 /// The flags of each tag.
@@ -114,12 +114,4 @@ pub(super) fn check(snapshot: &Snapshot, document: &KillSwitchDocument) -> Vec<F
         faults.push(fault(pointer, format!("there is no segment {id:?}{hint}")));
     }
     faults
-}
-
-/// For a message about a name that there is not: names what is called alike.
-pub fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let near = known.map(|known| (strsim::jaro_winkler(name, known), known));
-    // Of two that are as near the first in the order of letters, so that the answer is always the same.
-    let near = near.max_by(|left, right| left.0.total_cmp(&right.0).then_with(|| right.1.cmp(left.1)));
-    near.filter(|(score, _)| *score > 0.8).map_or(String::new(), |(_, known)| format!(", did you mean {known:?}?"))
 }

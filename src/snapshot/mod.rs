@@ -42,7 +42,6 @@ use delivery::Delivery;
 use segments::Segments;
 
 pub use cell::{Publisher, SnapshotCell};
-pub use kills::did_you_mean;
 pub use listing::Listed;
 pub use population::{Estimate, Overlap};
 pub use propose::Proposal;

@@ -23,8 +23,7 @@ use crate::{
     },
     clock,
     delivery::plan::{self, Command, Status},
-    model::{DeploymentDocument, Role},
-    snapshot::did_you_mean,
+    model::{DeploymentDocument, Role, did_you_mean},
     store::{Expected, StoreError},
 };
 

@@ -19,8 +19,8 @@ use crate::{
         openapi as schema,
         refusal::{Issue, Refusal},
     },
-    model::{KillState, KillSwitchDocument},
-    snapshot::{Snapshot, did_you_mean},
+    model::{KillState, KillSwitchDocument, did_you_mean},
+    snapshot::Snapshot,
 };
 
 /// Undoes `/kill`: the same target lifts the switch that kills it, `ids` lift these, `"everything": true` all that are

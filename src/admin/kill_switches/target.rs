@@ -10,8 +10,8 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     eval::{Affected, KillScope},
-    model::is_writable_key,
-    snapshot::{Snapshot, did_you_mean},
+    model::{did_you_mean, is_writable_key},
+    snapshot::Snapshot,
 };
 
 /// The fields that name a target.

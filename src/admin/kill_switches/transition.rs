@@ -22,8 +22,8 @@ use crate::{
         refusal::{Issue, Refusal},
     },
     clock, eval,
-    model::{Activation, KillStatus, KillSwitchDocument, WorldRevision},
-    snapshot::{Snapshot, did_you_mean},
+    model::{Activation, KillStatus, KillSwitchDocument, WorldRevision, did_you_mean},
+    snapshot::Snapshot,
     store::{Expected, StoreError},
     tripping::measure,
 };

@@ -20,6 +20,7 @@ use super::{
     remote::{Answer, Remote, Request},
     say,
 };
+use crate::model::nearest;
 
 pub(super) use change::{Changing, Delete};
 pub(super) use get::Get;
@@ -76,9 +77,8 @@ fn alike(remote: &Remote, noun: Noun, key: &str) -> String {
     if keys().any(|known| known == key) {
         return format!("`flaggate {plural} history {key}` shows its revisions");
     }
-    let scored = keys().map(|known| (strsim::jaro_winkler(key, known), known));
-    match scored.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(score, _)| *score > 0.75) {
-        Some((_, known)) => format!("did you mean {known:?}?"),
+    match nearest(key, keys()) {
+        Some(known) => format!("did you mean {known:?}?"),
         None => format!("`flaggate {plural} list` shows all {plural}"),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Arms, Deployment, Stage, Step, read::nearest};
-use crate::model::{Arm, Effect, Fault, FlagDocument};
+use super::{Arms, Deployment, Stage, Step};
+use crate::model::{Arm, Effect, Fault, FlagDocument, did_you_mean};
 
 /// What a deployment sets, so that a flag's overrides may not.
 const GOVERNED: [&str; 5] = ["enabled", "rollout_enabled", "rollout_percentage", "rollout_stages", "default_value"];
@@ -20,7 +20,7 @@ pub(super) fn check<'f>(
         let Some(key) = &stage.flag else { continue };
         let name = if stage.route.is_some() { "route" } else { "flag_key" };
         let why = match find(key) {
-            None => Some(format!("there is no flag {key:?}{}", nearest(key, keys.clone()))),
+            None => Some(format!("there is no flag {key:?}{}", did_you_mean(key, keys.clone()))),
             Some(flag) => unfit(stage, flag),
         };
         faults.extend(why.map(|message| Fault {

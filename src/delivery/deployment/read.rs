@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{self, Effect, Fault};
+use crate::{
+    eval::describe,
+    model::{self, Effect, Fault, did_you_mean},
+};
 
 /// No duration is longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -31,7 +34,7 @@ impl Faults {
         match value {
             Value::Object(map) => Some(Fields { at, map }),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                self.add(at, format!("expected an object, found {}", described(value)));
+                self.add(at, format!("expected an object, found {}", describe(value)));
                 None
             }
         }
@@ -60,7 +63,7 @@ impl<'d> Fields<'d> {
     /// A fault for each field that means nothing here.
     pub(super) fn only(&self, faults: &mut Faults, known: &[&str]) {
         for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
-            let hint = nearest(name, known.iter().copied());
+            let hint = did_you_mean(name, known.iter().copied());
             faults.add(self.place(name), format!("unknown field {name:?}{hint}; known are {}", known.join(", ")));
         }
     }
@@ -75,7 +78,7 @@ impl<'d> Fields<'d> {
         let value = self.get(name)?;
         let found = read(value);
         if found.is_none() {
-            faults.add(self.place(name), format!("expected {wanted}, found {}", described(value)));
+            faults.add(self.place(name), format!("expected {wanted}, found {}", describe(value)));
         }
         found
     }
@@ -144,24 +147,4 @@ pub(super) const DURATION: &str =
 pub(super) fn duration_of(value: &Value) -> Option<Duration> {
     let duration = model::duration(value.as_str()?)?;
     (duration <= LONGEST).then_some(duration)
-}
-
-/// `, did you mean "…"?` when something is near enough.
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
-    let best = scored.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(score, _)| *score > 0.75);
-    best.map_or_else(String::new, |(_, known)| format!(", did you mean {known:?}?"))
-}
-
-/// A value in a message.
-fn described(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) if text.len() <= 60 => format!("the string {text:?}"),
-        Value::String(_) => "a string".to_owned(),
-        Value::Array(_) => "an array".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-    }
 }

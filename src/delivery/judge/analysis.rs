@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     eval::{Reader, describe},
-    model::{Effect, Fault, duration},
+    model::{Effect, Fault, did_you_mean, duration},
 };
 
 const FIELDS: [&str; 10] = [
@@ -219,11 +219,7 @@ fn metric(read: &mut Reader<'_>) -> Option<Metric> {
             Some(Metric::Latency { quantile, max_ratio: number(read, "max_ratio", 1.0, 1_000.0).unwrap_or(1.2) })
         }
         _ => {
-            let known = ["error_rate", "latency"]
-                .map(|known| (strsim::jaro_winkler(name.as_str().unwrap_or(""), known), known));
-            let near =
-                known.into_iter().max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(score, _)| *score > 0.7);
-            let hint = near.map_or_else(String::new, |(_, known)| format!(", did you mean {known:?}?"));
+            let hint = did_you_mean(name.as_str().unwrap_or(""), ["error_rate", "latency"]);
             let message = format!("expected \"error_rate\" or \"latency\", found {}{hint}", describe(name));
             read.fault(Effect::Quarantined, "/name", message);
             None

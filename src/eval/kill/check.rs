@@ -10,7 +10,7 @@ use crate::{
         fields::{Reader, describe},
         operator::parse_time,
     },
-    model::{Effect, Fault, KillSwitchDocument},
+    model::{Effect, Fault, KillSwitchDocument, did_you_mean},
 };
 
 /// The fields that a switch may have.
@@ -129,12 +129,8 @@ fn scope(read: &mut Reader<'_>) -> KillScope {
     let Some(given) = read.text("scope", Effect::Quarantined) else { return KillScope::Feature };
     let found = KillScope::ALL.into_iter().find(|scope| scope.as_str() == given);
     found.unwrap_or_else(|| {
-        let near = names
-            .iter()
-            .max_by(|left, right| strsim::jaro_winkler(given, left).total_cmp(&strsim::jaro_winkler(given, right)));
-        let near = near.filter(|name| strsim::jaro_winkler(given, name) > 0.75);
-        let hint = near.map_or(String::new(), |name| format!(" Did you mean {name:?}?"));
-        let message = format!("there is no scope {given:?}; known are {}.{hint}", names.join(", "));
+        let hint = did_you_mean(given, names);
+        let message = format!("there is no scope {given:?}{hint}; known are {}", names.join(", "));
         read.fault(Effect::Quarantined, "/scope", message);
         KillScope::Feature
     })
