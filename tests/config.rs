@@ -527,6 +527,18 @@ fn outbound() {
         ),
         ("channels.a.url = \"SECRET\"", format!("{line}10: `url` must begin with http:// or https://")),
         ("channels.a = {}", format!("{line}14: exactly one of url, url_file must be given")),
+        (
+            "credentials.p = { bearer_env = \"T\" }",
+            format!("{line}17: credentials are named by where they go, like \"https://prometheus.internal:9090\""),
+        ),
+        (
+            "credentials.\"http://p:90\" = { bearer_env = \"T\" }",
+            format!("{line}29: these credentials go to a host that is not in `allow`"),
+        ),
+        (
+            "allow = [\"p:80\"]\ncredentials.\"http://p\" = { bearer_env = \"T\", username = \"u\" }",
+            "f.toml:15:26: exactly one of bearer_file, bearer_env must be given, or a username with exactly one of password_file, password_env".to_owned(),
+        ),
     ] {
         check(&format!("[outbound]\n{more}\n"), &expected);
     }

@@ -30,7 +30,7 @@ pub use checked::*;
 pub use current::Current;
 pub use error::ConfigError;
 pub use mirror::Mirror;
-pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Outbound};
+pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Credential, Outbound, SecretAt};
 pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use url::Host;
+use url::{Host, Origin, Url};
 
 use super::{
     Secret,
@@ -23,6 +23,12 @@ pub(super) static KEYS: Section = Section {
             Kind::Map(&Kind::Table(&CHANNEL)),
             "{}",
             "where notifications go, by the name that documents use",
+        ),
+        key(
+            "credentials",
+            Kind::Map(&Kind::Table(&CREDENTIAL)),
+            "{}",
+            "what a Prometheus asks for, by where it is: `\"https://prometheus.internal:9090\"`",
         ),
     ],
     later: &[],
@@ -47,6 +53,17 @@ static CHANNEL: Section = Section {
     later: &[],
 };
 
+static CREDENTIAL: Section = Section {
+    keys: &[
+        key("bearer_file", Kind::Text, "none", "a file with a token, read anew each time"),
+        key("bearer_env", Kind::Text, "none", "a variable of the environment with a token"),
+        key("username", Kind::Text, "none", "who logs in with a password"),
+        key("password_file", Kind::Text, "none", "a file with the password, read anew each time"),
+        key("password_env", Kind::Text, "none", "a variable of the environment with the password"),
+    ],
+    later: &[],
+};
+
 /// Where flaggate itself may call, for metrics and notifications. Nowhere, unless it is listed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outbound {
@@ -58,6 +75,28 @@ pub struct Outbound {
     pub ca: Option<PathBuf>,
     /// Where notifications go.
     pub channels: Vec<Channel>,
+    /// What the Prometheus at a place asks for.
+    pub credentials: Vec<Credential>,
+}
+
+/// What is shown to a Prometheus. It goes to no other place than this, and not to this one over another scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Scheme, host and port.
+    pub origin: Origin,
+    /// Who logs in; nobody: the secret is a bearer token.
+    pub username: Option<String>,
+    /// Where the secret is: the configuration never holds it.
+    pub secret: SecretAt,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretAt {
+    /// In a file, read anew each time.
+    File(PathBuf),
+    /// In a variable of the environment.
+    Variable(String),
 }
 
 /// A host that may be called, at one port.
@@ -104,7 +143,7 @@ impl Outbound {
         let allow = table.texts("allow");
         let allow =
             allow.filter_map(|text| checker.parse(text, "`host:port`, like \"prometheus.internal:9090\"", host));
-        let allow = allow.collect();
+        let allow: Vec<AllowedHost> = allow.collect();
         let networks = table.texts("networks");
         let networks = networks.filter_map(|text| checker.parse(text, "a network like \"10.0.0.0/8\"", network));
         let networks = networks.collect();
@@ -114,8 +153,56 @@ impl Outbound {
             let found = node.table().and_then(|table| channel(checker, name, table, &node.at));
             channels.extend(found);
         }
-        Self { allow, networks, ca, channels }
+        let mut credentials = Vec::new();
+        for (place, node) in table.table("credentials").into_iter().flat_map(|(table, _)| &table.entries) {
+            let found = node.table().and_then(|table| credential(checker, place, table, &node.at, &allow));
+            credentials.extend(found);
+        }
+        Self { allow, networks, ca, channels, credentials }
     }
+}
+
+/// Scheme, host and port of a URL that is nothing more.
+fn origin(text: &str) -> Option<Origin> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    (is_bare && url.username().is_empty() && url.password().is_none()).then(|| url.origin())
+}
+
+fn credential(
+    checker: &mut Checker<'_>,
+    place: &str,
+    table: &Table,
+    at: &At,
+    allow: &[AllowedHost],
+) -> Option<Credential> {
+    let Some(origin) = origin(place) else {
+        checker.problem(at, "credentials are named by where they go, like \"https://prometheus.internal:9090\"");
+        return None;
+    };
+    let is_allowed = |allowed: &AllowedHost| match &origin {
+        Origin::Tuple(_, host, port) => allowed.host == *host && allowed.port == *port,
+        Origin::Opaque(_) => false,
+    };
+    if !allow.iter().any(is_allowed) {
+        checker.problem(at, "these credentials go to a host that is not in `allow`");
+        return None;
+    }
+    let text = |name: &str| table.text(name).map(|(text, _)| text.to_owned());
+    let (given, others) = match text("username") {
+        None => ([text("bearer_file"), text("bearer_env")], ["password_file", "password_env"].map(text)),
+        Some(_) => ([text("password_file"), text("password_env")], ["bearer_file", "bearer_env"].map(text)),
+    };
+    let secret = match (given, others) {
+        ([Some(path), None], [None, None]) => SecretAt::File(PathBuf::from(path)),
+        ([None, Some(variable)], [None, None]) => SecretAt::Variable(variable),
+        (_, _) => {
+            let wanted = "exactly one of bearer_file, bearer_env must be given, or a username with exactly one of password_file, password_env";
+            checker.problem(at, wanted);
+            return None;
+        }
+    };
+    Some(Credential { origin, username: text("username"), secret })
 }
 
 fn host(text: &str) -> Option<AllowedHost> {

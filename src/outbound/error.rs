@@ -64,6 +64,14 @@ pub enum OutboundError {
         /// The time.
         seconds: u64,
     },
+    /// What it asks for cannot be read.
+    #[error("failed to read the credentials for {place}: {source}")]
+    Credentials {
+        /// Scheme, host and port.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// There is no TLS.
     #[error("failed to prepare TLS: {0}")]
     Tls(String),
@@ -74,7 +82,11 @@ impl OutboundError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Resolve { .. } | Self::Connect { .. } | Self::Exchange { .. } | Self::Timeout { .. } => true,
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Exchange { .. }
+            | Self::Timeout { .. }
+            | Self::Credentials { .. } => true,
             Self::Url
             | Self::NotAllowed { .. }
             | Self::Forbidden { .. }

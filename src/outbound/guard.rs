@@ -19,10 +19,12 @@ pub(super) enum Place {
 }
 
 /// Addresses at which clouds serve metadata, credentials among them, that no other rule forbids.
-const METADATA: [IpAddr; 3] = [
+const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
 /// Whether a listed host may be called at this address. `networks` are the inner ones that names may lead to.
@@ -120,7 +122,7 @@ mod tests {
         for (addresses, expected) in [
             (
                 "0.0.0.0 0.1.2.3 169.254.0.1 169.254.169.254 100.100.100.200 168.63.129.16 192.0.0.192 192.0.2.1 198.51.100.7 \
-                 203.0.113.9 224.0.0.1 240.0.0.1 255.255.255.255 :: fe80::1 febf::1 fec0::1 ff02::1 fd00:ec2::254 2001:db8::1 \
+                 203.0.113.9 224.0.0.1 240.0.0.1 255.255.255.255 :: fe80::1 febf::1 fec0::1 ff02::1 fd00:ec2::254 fd00:ec2::23 fd20:ce::254 2001:db8::1 \
                  2001::1 64:ff9b:1::1 100::1 ::ffff:169.254.169.254 ::169.254.169.254 64:ff9b::169.254.169.254 2002:a9fe:a9fe::1 \
                  ::ffff:0.0.0.0 4000::1",
                 Place::Forbidden,

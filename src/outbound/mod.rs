@@ -4,6 +4,7 @@
 //! `guard` lets through, without redirects or proxies, with a bound on the answer and on the time.
 
 mod client;
+mod credentials;
 mod error;
 mod guard;
 mod kill_switch;

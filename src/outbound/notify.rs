@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
@@ -111,8 +112,7 @@ impl Notifier {
     pub fn tell<'c>(&self, channels: impl IntoIterator<Item = &'c str>, notice: &Notice) {
         for name in channels {
             let Some(channel) = self.0.client.config().channels.iter().find(|channel| channel.name == name) else {
-                self.0.unknown.inc();
-                tracing::warn!(channel = name, "no such channel in `outbound.channels`");
+                self.0.unknown(name);
                 continue;
             };
             let Ok(permit) = self.0.under_way.clone().try_acquire_owned() else {
@@ -126,6 +126,16 @@ impl Notifier {
                 drop(permit);
             });
         }
+    }
+
+    /// Tells these channels, and waits until each of them took it, or was tried often enough.
+    pub async fn deliver(&self, channels: &[String], notice: &Notice) {
+        let (inner, known) = (&self.0, &self.0.client.config().channels);
+        let each = channels.iter().map(async |name| match known.iter().find(|channel| channel.name == *name) {
+            Some(channel) => inner.deliver(channel, &inner.body(channel.kind, notice)).await,
+            None => inner.unknown(name),
+        });
+        join_all(each).await;
     }
 
     /// Shows what became of notifications among these metrics.
@@ -169,6 +179,11 @@ impl Inner {
             }
         };
         body.to_string().into()
+    }
+
+    fn unknown(&self, name: &str) {
+        self.unknown.inc();
+        tracing::warn!(channel = name, "no such channel in `outbound.channels`");
     }
 
     async fn deliver(&self, channel: &Channel, body: &Bytes) {

@@ -5,8 +5,12 @@ use form_urlencoded::Serializer;
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
-use super::{Client, OutboundError, Request};
+use super::{Client, OutboundError, Request, credentials::authorization};
+
+/// So much of what a Prometheus says is repeated, in letters: it becomes a part of what a deployment waits for.
+const LONGEST: usize = 300;
 
 /// Why there is no number. None of this is ever a reason to go on.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,12 @@ pub enum QueryError {
         kind: String,
         /// Its sentence.
         message: String,
+    },
+    /// It wants to know who asks, or knows and does not answer them.
+    #[error("it answered {status}: it asks for other credentials; see `outbound.credentials`")]
+    Unauthorized {
+        /// The status.
+        status: u16,
     },
     /// What answered is no Prometheus.
     #[error("the answer (status {status}) is not one of a Prometheus")]
@@ -73,21 +83,33 @@ struct Data {
 /// # Errors
 /// The call failed, or the answer is not one finite number.
 pub async fn query(client: &Client, url: &str, expression: &str) -> Result<Option<f64>, QueryError> {
-    let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
+    let mut place = Url::parse(url).map_err(|_| OutboundError::Url)?;
+    // What follows would become a part of it, and the call another one.
+    if place.query().is_some() || place.fragment().is_some() {
+        return Err(OutboundError::Url.into());
+    }
+    place.set_path(&format!("{}/api/v1/query", place.path().trim_end_matches('/')));
     let form = Serializer::new(String::new()).append_pair("query", expression).append_pair("timeout", "4s").finish();
     let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-    let headers = vec![(header::CONTENT_TYPE, kind)];
-    let request = Request { method: Method::POST, url: &url, headers, body: Bytes::from(form) };
+    let mut headers = vec![(header::CONTENT_TYPE, kind)];
+    headers.extend(authorization(client, &place).await?.map(|shown| (header::AUTHORIZATION, shown)));
+    let request = Request { method: Method::POST, url: place.as_str(), headers, body: Bytes::from(form) };
     let answer = client.send(request).await?;
     read(answer.status.as_u16(), &answer.body)
 }
 
 fn read(status: u16, body: &[u8]) -> Result<Option<f64>, QueryError> {
+    if matches!(status, 401 | 403) {
+        return Err(QueryError::Unauthorized { status });
+    }
     let not_prometheus = QueryError::NotPrometheus { status };
     let Ok(said) = serde_json::from_slice::<Said>(body) else { return Err(not_prometheus) };
     match said.status.as_str() {
         "success" if status == 200 => {}
-        "error" => return Err(QueryError::Refused { kind: said.error_type, message: said.error }),
+        "error" => {
+            let shortened = |text: String| text.chars().take(LONGEST).collect();
+            return Err(QueryError::Refused { kind: shortened(said.error_type), message: shortened(said.error) });
+        }
         _ => return Err(not_prometheus),
     }
     let result = &said.data.result;
@@ -148,6 +170,9 @@ mod tests {
             r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#,
             "Prometheus refused the query (bad_data): parse error",
         );
+        let long = format!(r#"{{"status":"error","errorType":"x","error":"{}"}}"#, "é".repeat(100_000));
+        check(422, &long, &format!("Prometheus refused the query (x): {}", "é".repeat(300)));
+        check(401, "", "it answered 401: it asks for other credentials; see `outbound.credentials`");
         let none = |status: u16| format!("the answer (status {status}) is not one of a Prometheus");
         check(200, "", &none(200));
         check(200, "<html>", &none(200));

@@ -153,7 +153,11 @@ impl Query {
         if min.is_none() && max.is_none() {
             faults.add(query.at.clone(), "a query has a min, a max, or both");
         }
-        if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        let is_place = |url: &str| {
+            let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', '@', '\\']))
+        };
+        if url.is_some_and(|url| !is_place(url)) {
             faults.add(
                 query.place("prometheus"),
                 "expected the address of a Prometheus, like \"http://prometheus:9090\"",
