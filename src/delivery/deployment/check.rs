@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Deployment, Route, Stage,
-    read::{Faults, Fields, nearest},
+    read::{Faults, Fields},
     strategy,
 };
-use crate::model::{DeploymentDocument, Fault};
+use crate::model::{DeploymentDocument, Fault, did_you_mean};
 
 /// The fields of a deployment. `status` is flaggate's own.
 const FIELDS: [&str; 13] = [
@@ -100,7 +100,7 @@ fn stage(faults: &mut Faults, own: &Fields<'_>, names: &[&str], routes: &[Route]
         match names.iter().position(|name| *name == wanted) {
             Some(found) => dependencies.push(found),
             None => {
-                let hint = nearest(wanted, names.iter().copied());
+                let hint = did_you_mean(wanted, names.iter().copied());
                 let at = format!("{}/{position}", own.place("dependencies"));
                 faults.add(at, format!("there is no stage {wanted:?}{hint}"));
             }
@@ -168,10 +168,11 @@ fn told(cycle: &[usize], stages: &[Stage]) -> String {
 
 /// Stages that may run at the same time do not touch the same flag.
 fn apart(faults: &mut Faults, stages: &[Stage]) {
+    let rests = rests_on(stages);
     for (position, stage) in stages.iter().enumerate() {
         let clash = stages[..position].iter().enumerate().find(|(earlier, other)| {
             let same = stage.flag.is_some() && stage.flag == other.flag;
-            same && !rests_on(stages, position, *earlier) && !rests_on(stages, *earlier, position)
+            same && !rests[position][*earlier] && !rests[*earlier][position]
         });
         if let Some((_, other)) = clash {
             let flag: Option<&Arc<str>> = stage.flag.as_ref();
@@ -187,7 +188,19 @@ fn apart(faults: &mut Faults, stages: &[Stage]) {
     }
 }
 
-/// Whether a stage has to wait for another, perhaps through others. There is no circle.
-fn rests_on(stages: &[Stage], stage: usize, other: usize) -> bool {
-    stages[stage].dependencies.iter().any(|next| *next == other || rests_on(stages, *next, other))
+/// For each stage, for which others it has to wait, perhaps through others. Each stage is looked at once.
+fn rests_on(stages: &[Stage]) -> Vec<Vec<bool>> {
+    let from = |stage: usize| {
+        let (mut rests, mut open) = (vec![false; stages.len()], vec![stage]);
+        while let Some(at) = open.pop() {
+            for next in &stages[at].dependencies {
+                if !rests[*next] {
+                    rests[*next] = true;
+                    open.push(*next);
+                }
+            }
+        }
+        rests
+    };
+    (0..stages.len()).map(from).collect()
 }

@@ -8,8 +8,11 @@ use jiff::{
     tz::Offset,
 };
 
-use super::read::{Faults, Fields, nearest};
-use super::threshold::Thresholds;
+use super::{
+    read::{Faults, Fields},
+    threshold::Thresholds,
+};
+use crate::model::did_you_mean;
 
 /// The types of gates.
 const TYPES: [&str; 4] = ["manual", "automatic", "scheduled", "metric_based"];
@@ -90,7 +93,7 @@ impl Gate {
             _ => (&[], false),
         };
         if !known {
-            let hint = nearest(kind, TYPES.into_iter());
+            let hint = did_you_mean(kind, TYPES.into_iter());
             faults.add(gate.place("type"), format!("there is no gate {kind:?}{hint}; gates are {}", TYPES.join(", ")));
             return None;
         }
@@ -139,7 +142,7 @@ impl Schedule {
         }
         let windows = gate.objects(faults, "windows");
         let windows: Vec<Window> = windows.iter().filter_map(|window| Window::read(faults, window)).collect();
-        if gate.get("schedule_time").is_none() && gate.get("windows").is_none() {
+        if gate.get("schedule_time").is_none() && gate.array(&mut Faults::default(), "windows").is_empty() {
             faults.add(gate.at.clone(), "a scheduled gate has a schedule_time, windows, or both");
         }
         Self { not_before, windows }

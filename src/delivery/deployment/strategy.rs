@@ -6,15 +6,18 @@ use serde_json::Value;
 
 use super::{
     Gate, Route, Setting, Side, Smoke, SmokeTest, Stage, Step, Thresholds,
-    read::{DURATION, Faults, Fields, duration_of, nearest},
+    read::{DURATION, Faults, Fields, duration_of},
 };
-use crate::delivery::judge::Analysis;
+use crate::{delivery::judge::Analysis, model::did_you_mean};
 
 /// The names of the strategies.
 const STRATEGIES: [&str; 5] = ["blue_green", "canary", "feature_flag", "shadow", "progressive"];
 
 /// How long smoke tests are tried unless the document says otherwise.
 const SMOKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most smoke tests: each endpoint is asked all of them, one after the other.
+const MOST_TESTS: usize = 50;
 
 /// The most steps of a stage.
 const MOST_STEPS: usize = 1_000;
@@ -33,7 +36,7 @@ pub(super) fn read(
     let config = own.object(faults, "config");
     let wanted = wanted?;
     let Some(strategy) = STRATEGIES.into_iter().find(|known| *known == wanted) else {
-        let hint = nearest(wanted, STRATEGIES.into_iter());
+        let hint = did_you_mean(wanted, STRATEGIES.into_iter());
         let message = format!("there is no strategy {wanted:?}{hint}; strategies are {}", STRATEGIES.join(", "));
         faults.add(own.place("strategy"), message);
         return None;
@@ -270,7 +273,8 @@ fn progressive(faults: &mut Faults, config: &Fields<'_>, routes: &[Route], stage
         if weight >= last {
             break;
         }
-        weight = (weight + increment).min(last);
+        // To the hundredth, as flags take it.
+        weight = (((weight + increment) * 100.0).round() / 100.0).min(last);
     }
     if last < 100.0 {
         stage.steps.push(Step::Set(Setting::Share(100.0)));
@@ -287,7 +291,7 @@ fn route<'r>(
 ) -> Option<&'r Route> {
     let wanted = config.needed_text(faults, "route")?;
     let Some(route) = routes.iter().find(|route| *route.name == *wanted) else {
-        let hint = nearest(wanted, routes.iter().map(|route| &*route.name));
+        let hint = did_you_mean(wanted, routes.iter().map(|route| &*route.name));
         faults.add(config.place("route"), format!("this gateway has no route {wanted:?}{hint}"));
         return None;
     };
@@ -326,6 +330,9 @@ fn thresholds(faults: &mut Faults, config: &Fields<'_>) -> Option<Thresholds> {
 
 fn smoke(faults: &mut Faults, config: &Fields<'_>) -> Smoke {
     let mut tests = Vec::new();
+    if config.array(&mut Faults::default(), "smoke_tests").len() > MOST_TESTS {
+        faults.add(config.place("smoke_tests"), format!("an upstream gets at most {MOST_TESTS} smoke tests"));
+    }
     for test in config.objects(faults, "smoke_tests") {
         test.only(faults, &["path", "expected_status"]);
         let path = test.needed_text(faults, "path").unwrap_or_default();
