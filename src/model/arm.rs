@@ -45,8 +45,9 @@ pub struct ArmCounts {
 impl ArmCounts {
     /// Adds what was counted elsewhere, or at another time.
     pub fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.errors += other.errors;
+        // What comes from a store can be nonsense, and stays at the most then.
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
         self.latency.merge(&other.latency);
         self.users.merge(&other.users);
         self.users_with_error.merge(&other.users_with_error);
@@ -90,7 +91,8 @@ impl Latency {
     /// Adds so many requests to a bucket.
     pub fn add(&mut self, bucket: LatencyBucket, requests: u64) {
         if requests > 0 {
-            *self.0.entry(bucket).or_default() += requests;
+            let known = self.0.entry(bucket).or_default();
+            *known = known.saturating_add(requests);
         }
     }
 
@@ -102,13 +104,13 @@ impl Latency {
     /// How many requests there are.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().fold(0, |sum, requests| sum.saturating_add(*requests))
     }
 
     /// How many requests took longer than the end of a bucket.
     #[must_use]
     pub fn above(&self, bucket: LatencyBucket) -> u64 {
-        self.0.range(bucket.saturating_add(1)..).map(|(_, requests)| requests).sum()
+        self.0.range(bucket.saturating_add(1)..).fold(0, |sum, (_, requests)| sum.saturating_add(*requests))
     }
 
     /// The bucket within which this share of the requests, from 0 to 1, has been answered; none without requests.
@@ -117,7 +119,7 @@ impl Latency {
         let wanted = (share.clamp(0.0, 1.0) * self.requests() as f64).ceil().max(1.0);
         let mut seen = 0;
         self.buckets().find_map(|(bucket, requests)| {
-            seen += requests;
+            seen = requests.saturating_add(seen);
             (seen as f64 >= wanted).then_some(bucket)
         })
     }

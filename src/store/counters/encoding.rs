@@ -177,6 +177,17 @@ mod tests {
         assert_eq!((found.requests, found.errors), (6, 2));
     }
 
+    #[test]
+    fn too_much_stays_at_the_most() {
+        let mut counts = ArmCounts { requests: u64::MAX, errors: 9, ..ArmCounts::default() };
+        counts.latency.add(3, u64::MAX);
+        let bytes = [encode(&counts), encode(&counts)].concat();
+        let mut found = ArmCounts::default();
+        assert!(decode(&bytes, &mut found));
+        assert_eq!((found.requests, found.errors, found.latency.requests()), (u64::MAX, 18, u64::MAX));
+        assert_eq!((found.latency.above(2), found.latency.quantile(0.5)), (u64::MAX, Some(3)));
+    }
+
     /// The figures of the documentation.
     #[test]
     fn a_second_is_small() {
