@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
+use super::show::stages_of;
 use crate::cli::{
     documents::{Noun, list},
     remote::Remote,
@@ -40,14 +41,13 @@ fn table(deployments: &[Value]) -> Table<5> {
     let mut table = Table::new(["ID", "VERSION", "STATE", "STAGES", "WAITS ON"]);
     for deployment in deployments {
         let status = &deployment["status"];
-        let stages = deployment["stages"].as_array().map_or(0, Vec::len);
-        let run = status["stages"].as_array().into_iter().flatten();
-        let done = run.filter(|stage| stage["state"] == "completed").count();
+        let stages = stages_of(deployment);
+        let done = stages.iter().filter(|stage| stage["state"] == "completed").count();
         table.push([
             text(&deployment["id"]),
             text(&deployment["version"]),
             text(&status["state"]),
-            format!("{done} of {stages}"),
+            format!("{done} of {}", stages.len()),
             text(&status["waiting_on"][0]),
         ]);
     }

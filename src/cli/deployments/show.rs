@@ -56,20 +56,44 @@ pub(super) fn shown(document: &Value) -> String {
     lines.join("\n")
 }
 
+/// The stages that run, which are those of the document and those that copy requests before others; before it was started
+/// those of the document.
+pub(super) fn stages_of(document: &Value) -> &[Value] {
+    let lists = [&document["status"]["stages"], &document["stages"]];
+    lists.into_iter().filter_map(Value::as_array).find(|stages| !stages.is_empty()).map_or(&[], Vec::as_slice)
+}
+
 fn stages(document: &Value) -> Table<5> {
     let mut table = Table::new(["STAGE", "STRATEGY", "STATE", "STEP", "VERDICT"]);
-    let run = document["status"]["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for stage in document["stages"].as_array().into_iter().flatten() {
-        let state = run.iter().find(|state| state["name"] == stage["name"]).unwrap_or(&Value::Null);
-        let none = Value::from("pending");
-        let doing = state["doing"].as_str().map_or_else(|| "-".to_owned(), plain);
+    let written = document["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for stage in stages_of(document) {
+        let own = written.iter().find(|written| written["name"] == stage["name"]);
         table.push([
             text(&stage["name"]),
-            text(&stage["strategy"]),
-            text(if state["state"].is_null() { &none } else { &state["state"] }),
-            doing,
-            text(&state["verdict"]["sentence"]),
+            own.map_or_else(|| "shadow".to_owned(), |own| text(&own["strategy"])),
+            stage["state"].as_str().map_or_else(|| "pending".to_owned(), plain),
+            stage["doing"].as_str().map_or_else(|| "-".to_owned(), plain),
+            text(&stage["verdict"]["sentence"]),
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stage_that_copies_first_is_shown() {
+        let mut document = json!({ "id": "d", "stages": [{ "name": "p", "strategy": "progressive" }], "status": { "state": "pending" } });
+        let rows = |document: &Value| {
+            let shown = stages(document).to_string();
+            shown.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&document), ["p progressive pending - -"]);
+        document["status"]["stages"] = json!([{ "name": "p:shadow", "state": "in_progress", "doing": "compare 10m" }, { "name": "p", "state": "pending" }]);
+        assert_eq!(rows(&document), ["p:shadow shadow in_progress compare 10m -", "p progressive pending - -"]);
+    }
 }
