@@ -1,6 +1,6 @@
 //! What is counted of requests, by the ways that they go.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use flaggate::model::{Arm, ArmCounts};
 use serde_json::json;
@@ -91,10 +91,10 @@ async fn errors_are_what_the_upstream_did() {
     {
         let mut client = Client::connect(gateway.address).await;
         client.send(gone).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until(async || gateway.metrics.requests_in_flight().get() == 1).await;
         drop(client);
+        until(async || gateway.metrics.requests_in_flight().get() == 0).await;
     }
-    until(async || gateway.metrics.requests_in_flight().get() == 0).await;
     counts.until(&gateway, 7).await;
     assert_eq!(
         counts.told(),
