@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-takeover simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ measure-redis: setup ## measure propagation, storms and losses over real Redis s
 
 measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 that never read (about 2 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test live measured:: -- --nocapture --test-threads 1
+
+measure-takeover: setup ## stop conductors 200 times and kill them 50 times at each fail point (about an hour; a debug build)
+	FLAGGATE_CYCLES=200 cargo test --locked --test delivery takeover::a_leader_that_sleeps -- --nocapture
+	FLAGGATE_CYCLES=50 cargo test --locked --test delivery takeover::a_leader_that_dies -- --nocapture
 
 simulate-judge: ## print what the judge does in simulated rollouts, the table of docs/delivery.md (some minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --lib judge::simulation::table -- --nocapture

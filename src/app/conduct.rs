@@ -26,11 +26,13 @@ pub(super) fn conduct(
     let failed = "failed to register the metrics";
     DeploymentMetrics::register(registry, cell.clone()).context(failed)?;
     let rollbacks = Rollbacks::register(registry).context(failed)?;
+    let refused = conductor::refused_writes(registry).context(failed)?;
     let world = World::new(parts.current.clone());
     let counted = rollbacks.clone();
     let notifier = Some(notifier);
     let prometheus = Some(conductor::ask_prometheus(client));
-    let parts = conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, notifier };
+    let parts =
+        conductor::Parts { store, counters, cell, sync, holder, world, prometheus, rollbacks, refused, notifier };
     let (conductor, nudge) = Conductor::new(parts);
     let conducting = tokio::spawn(conductor.run(stop.clone().cancelled_owned()));
     Ok((conducting, Deployments { nudge: Some(nudge), rollbacks: Some(counted) }))

@@ -1,10 +1,17 @@
 //! The steps of one deployment.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use serde_json::json;
-
-use super::{Conductor, observe::Read};
+use super::{
+    Conductor,
+    fail::{self, Point},
+    news::sentence,
+    observe::{Memory, Read},
+};
 use crate::{
     clock,
     delivery::{
@@ -12,8 +19,7 @@ use crate::{
         judge::Judge,
         plan::{self, SetFlag, StageState, State, Status},
     },
-    model::{DeploymentDocument, DocumentKey, FlagDocument},
-    outbound::notify::Notice,
+    model::{DeploymentDocument, DocumentKey, Fault, FlagDocument},
     store::{Expected, Lease, StoreError, Stored, Write},
 };
 
@@ -23,8 +29,9 @@ pub(super) const ACTOR: &str = "conductor";
 /// The most steps in a row; then others have their turn.
 const MOST_IN_A_ROW: usize = 64;
 
-/// Words that changed are stored this often.
-const WORDS_EVERY: Duration = Duration::from_secs(5);
+/// Words that changed are stored this often soon after a step, and this seldom long after it: each time is an entry of the
+/// audit log, which has to have room for others.
+const WORDS_EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
 
 /// Why steps end for now.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ impl Conductor {
                 Ok(Some(End::Overtaken)) if lease.is_some() => return,
                 Ok(Some(End::Overtaken)) => {}
                 Err(error @ StoreError::Fenced { .. }) => {
+                    self.parts.refused.inc();
                     log::warn!("conductor: a step of {id:?} was refused: {error}");
                     return;
                 }
@@ -66,51 +74,98 @@ impl Conductor {
     ) -> Result<Option<End>, StoreError> {
         let key = DocumentKey::deployment(id);
         let Some(stored) = self.parts.store.get(&key).await? else { return Ok(Some(End::Settled)) };
-        let Some((document, deployment, status)) = self.read(&stored) else { return Ok(Some(End::Settled)) };
-        if !status.state.is_live() || (lease.is_none() && status.state != State::RollingBack) {
+        let Some((document, status)) = self.status(&stored) else { return Ok(Some(End::Settled)) };
+        if lease.is_none() && status.state != State::RollingBack {
             return Ok(Some(End::Settled));
         }
+        // Who has no lease leaves that to the one who has it, so that two do not tell.
+        if lease.is_some() {
+            self.tell_news(&document, &status);
+        }
+        if !status.state.is_live() {
+            return self.strike(&stored, &document, &status, lease).await;
+        }
+        let Some(deployment) = self.deployment(&document) else { return Ok(Some(End::Settled)) };
         // The stages of others are looked at before the first of this one begins, and not while another begins.
         let has_begun = status.stages.iter().any(|stage| stage.order.is_some());
         let beginning = Some(beginning).filter(|_| !has_begun);
         let flags = self.flags(&deployment, &status).await?;
         let read = Read { id, deployment: &deployment, status: &status, flags: &flags };
         let seen = self.observe(&read, has_begun).await?;
-        let plan::Step { status: next, commands } = plan::step(&deployment, &status, &seen);
+        let plan::Step { status: mut next, commands } = plan::step(&deployment, &status, &seen);
+        self.strike_news(id, &mut next);
+        self.enter_news(&document, &status, &mut next, (stored.revision, seen.now));
         let mut did = false;
         if self.is_worth_storing(id, &status, &next) {
+            fail::reach(Point::BeforeStatus);
             match self.store_status(&stored, &document, &next, lease).await {
                 Ok(()) => did = true,
                 Err(StoreError::Conflict { .. }) => return Ok(Some(End::Overtaken)),
                 Err(error) => return Err(error),
             }
-            self.tell(&deployment, &status, &next, stored.revision + 1);
+            fail::reach(Point::AfterStatus);
+            self.tell(id, &status, &next);
+            if lease.is_some() {
+                self.tell_news(&document, &next);
+            }
+            fail::reach(Point::AfterTelling);
         }
         drop(beginning);
-        for command in &commands {
+        for (position, command) in commands.iter().enumerate() {
+            fail::reach(if position == 0 { Point::BeforeFlag } else { Point::BetweenFlags });
             match self.set(command, &flags, lease).await {
                 Ok(()) => did = true,
                 Err(StoreError::Conflict { .. }) => return Ok(Some(End::Overtaken)),
                 Err(error) => return Err(error),
             }
         }
+        if !commands.is_empty() {
+            fail::reach(Point::AfterFlags);
+        }
         Ok((!did).then_some(End::Settled))
     }
 
-    /// The deployment and how far it is; nothing if this gateway cannot run it, which is logged once.
-    fn read(&self, stored: &Stored) -> Option<(DeploymentDocument, Deployment, Status)> {
+    /// One that has ended: only what was told is taken out.
+    async fn strike(
+        &self,
+        stored: &Stored,
+        document: &DeploymentDocument,
+        status: &Status,
+        lease: Option<&Lease>,
+    ) -> Result<Option<End>, StoreError> {
+        let mut next = status.clone();
+        self.strike_news(document.id(), &mut next);
+        if next != *status {
+            match self.store_status(stored, document, &next, lease).await {
+                Ok(()) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(End::Settled))
+    }
+
+    /// A document and how far it is; nothing if that cannot be read.
+    fn status(&self, stored: &Stored) -> Option<(DeploymentDocument, Status)> {
         let read = || {
             let document = DeploymentDocument::parse(&stored.text).map_err(|fault| fault.message)?;
             let status = Status::read(document.fields().get("status"))?;
-            let deployment = Deployment::read(&document, &self.parts.world.now().routes).map_err(|faults| {
-                faults.first().map_or(String::new(), |fault| format!("{}: {}", fault.pointer, fault.message))
-            })?;
-            Ok((document, deployment, status))
+            Ok((document, status))
         };
-        let found: Result<_, String> = read();
-        let id = &stored.document.key;
+        read().map_err(|why: String| self.or_complain::<()>(&stored.document.key, Err(why))).ok()
+    }
+
+    /// What a document delivers; nothing if this gateway cannot run it.
+    fn deployment(&self, document: &DeploymentDocument) -> Option<Deployment> {
+        let first = |faults: Vec<Fault>| {
+            faults.first().map_or(String::new(), |fault| format!("{}: {}", fault.pointer, fault.message))
+        };
+        self.or_complain(document.id(), Deployment::read(document, &self.parts.world.now().routes).map_err(first))
+    }
+
+    /// Logs why a deployment cannot be run here, once.
+    fn or_complain<T>(&self, id: &str, found: Result<T, String>) -> Option<T> {
         let mut memory = self.memory.lock().expect("nothing panics while it holds this");
-        let known = &mut memory.entry(id.to_string()).or_default().complaint;
+        let known = &mut memory.entry(id.to_owned()).or_default().complaint;
         let complaint = found.as_ref().err().cloned();
         if let Some(why) = complaint.as_ref().filter(|_| complaint != *known) {
             log::warn!("conductor: the deployment {id:?} cannot be run by this gateway: {why}");
@@ -136,12 +191,17 @@ impl Conductor {
         }
         let now = clock::monotonic();
         let mut memory = self.memory.lock().expect("nothing panics while it holds this");
-        let told_at = &mut memory.entry(id.to_owned()).or_default().told_at;
-        let is_recent = told_at.is_some_and(|at| now.duration_since(at) < WORDS_EVERY);
-        if is_recent && without_words(before) == without_words(after) && starts(before) == starts(after) {
+        let Memory { told_at, changed_at, .. } = memory.entry(id.to_owned()).or_default();
+        let is_change = without_words(before) != without_words(after);
+        let since = |at: &Option<Instant>| at.map(|at| now.duration_since(at));
+        let is_recent = since(told_at).is_some_and(|told| told < words_every(since(changed_at).unwrap_or_default()));
+        if is_recent && !is_change && starts(before) == starts(after) {
             return false;
         }
         *told_at = Some(now);
+        if is_change || changed_at.is_none() {
+            *changed_at = Some(now);
+        }
         true
     }
 
@@ -191,9 +251,8 @@ impl Conductor {
         self.parts.store.write(write).await.map(drop)
     }
 
-    /// Logs what changed, counts rollbacks, and notifies.
-    fn tell(&self, deployment: &Deployment, before: &Status, after: &Status, revision: u64) {
-        let id = &deployment.id;
+    /// Logs what changed, and counts rollbacks.
+    fn tell(&self, id: &str, before: &Status, after: &Status) {
         for stage in &after.stages {
             let known = before.stages.iter().find(|known| known.name == stage.name);
             let is_new = known.is_none_or(|known| known.state != stage.state || known.step != stage.step);
@@ -202,30 +261,19 @@ impl Conductor {
                 log::info!("conductor: {id}: the stage {:?} is {step}", stage.name);
             }
         }
-        if before.state == after.state {
-            return;
+        if before.state != after.state {
+            log::info!("conductor: {}", sentence(id, after));
         }
-        let why = after.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
-        let text = format!("the deployment {id:?} is {}{why}", after.state.as_str().replace('_', " "));
-        log::info!("conductor: {text}");
-        if after.abort.is_some() && before.abort.is_none() {
-            let stage = after.abort.as_ref().and_then(|abort| abort.stage.clone());
-            let reason = if stage.is_some() { "failed" } else { "max_duration" };
-            self.parts.rollbacks.count(stage.as_deref().unwrap_or("-"), reason);
-        }
-        let is_news = !matches!(after.state, State::Pending | State::InProgress | State::Superseded);
-        if let Some(notifier) = self.parts.notifier.as_ref().filter(|_| is_news) {
-            let notice = Notice {
-                id: format!("deployment/{id}/{revision}"),
-                kind: format!("deployment_{}", after.state.as_str()),
-                subject: id.to_string(),
-                time: clock::now(),
-                text,
-                data: json!({ "epoch": after.epoch, "version": after.version, "waiting_on": after.waiting_on }),
-            };
-            notifier.tell(deployment.channels.iter().map(String::as_str), &notice);
+        if let Some(abort) = after.abort.as_ref().filter(|_| before.abort.is_none()) {
+            let reason = if abort.stage.is_some() { "failed" } else { "max_duration" };
+            self.parts.rollbacks.count(abort.stage.as_deref().unwrap_or("-"), reason);
         }
     }
+}
+
+/// How often words are stored so long after the last step.
+fn words_every(after: Duration) -> Duration {
+    (after / 10).clamp(WORDS_EVERY.0, WORDS_EVERY.1)
 }
 
 /// How often the judges of the stages began to count: when one does, it must be known from where.
@@ -244,4 +292,24 @@ fn without_words(status: &Status) -> Status {
         }
     }
     bare
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_leave_room_in_the_audit_log() {
+        let entries = |hours: u64| {
+            let (mut at, mut entries) = (Duration::ZERO, 0);
+            while at < Duration::from_secs(hours * 3600) {
+                at += words_every(at);
+                entries += 1;
+            }
+            entries
+        };
+        assert_eq!(words_every(Duration::from_secs(20)), Duration::from_secs(5));
+        assert!(entries(1) < 80, "{}", entries(1));
+        assert!(entries(48) < 1_500, "{}", entries(48));
+    }
 }

@@ -1,7 +1,7 @@
 //! The metrics of deployments.
 
 use prometheus::{
-    GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -20,6 +20,17 @@ pub struct DeploymentMetrics {
     cell: SnapshotCell,
     states: IntGaugeVec,
     durations: GaugeVec,
+}
+
+/// Registers the counter of writes that the store refused, as somebody else had the lease.
+///
+/// # Errors
+/// There is one already.
+pub fn refused_writes(registry: &Registry) -> prometheus::Result<IntCounter> {
+    let help = "Writes of a conductor that the store refused, as another gateway had the lease.";
+    let counter = IntCounter::new("flaggate_conductor_refused_writes_total", help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
 }
 
 impl Rollbacks {

@@ -15,7 +15,9 @@
 //! then, and compare-and-set keeps a late one from writing over what came after.
 
 mod conduct;
+mod fail;
 mod metrics;
+mod news;
 mod observe;
 mod prometheus;
 mod smoke;
@@ -27,7 +29,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::prometheus::IntCounter;
 use futures_util::future::BoxFuture;
+use serde::Deserialize as _;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -38,7 +42,7 @@ use crate::{
     clock, config,
     delivery::{
         deployment::{Answered, Deployment, Query, Route, Sides},
-        plan::{State, Status},
+        plan::State,
     },
     model::DeploymentDocument,
     outbound::notify::Notifier,
@@ -46,7 +50,8 @@ use crate::{
     store::{CounterStore, Lease, Store, SyncHandle},
 };
 
-pub use metrics::{DeploymentMetrics, Rollbacks};
+use fail::Point;
+pub use metrics::{DeploymentMetrics, Rollbacks, refused_writes};
 use observe::Memory;
 pub use prometheus::ask_prometheus;
 use smoke::Target;
@@ -87,6 +92,8 @@ pub struct Parts {
     pub prometheus: Option<AskPrometheus>,
     /// Counts rollbacks.
     pub rollbacks: Rollbacks,
+    /// Counts writes that the store refused, as somebody else had the lease.
+    pub refused: IntCounter,
     /// Tells people, if there is anything to tell them by.
     pub notifier: Option<Notifier>,
 }
@@ -184,6 +191,11 @@ impl Conductor {
             () = Arc::clone(&self).lead(nudged) => {}
             () = &mut stop => {}
         }
+        self.give_back().await;
+    }
+
+    async fn give_back(&self) {
+        fail::reach(Point::BeforeGiveBack);
         if let Err(error) = self.parts.store.give_back_lease(&self.parts.holder).await {
             log::debug!("conductor: the lease was not given back: {error}");
         }
@@ -244,8 +256,8 @@ impl Conductor {
         if live.is_empty() {
             self.memory.lock().expect("nothing panics while it holds this").clear();
             let is_mine = held.as_ref().is_some_and(|(lease, _)| lease.holder == self.parts.holder);
-            if is_mine && let Err(error) = store.give_back_lease(&self.parts.holder).await {
-                log::debug!("conductor: the lease was not given back: {error}");
+            if is_mine {
+                self.give_back().await;
             }
             return None;
         }
@@ -259,6 +271,7 @@ impl Conductor {
             Ok(Ok(lease)) => {
                 if known.as_ref() != Some(&lease) && lease.holder == self.parts.holder {
                     log::info!("conductor: this gateway runs the deployments, with {lease}");
+                    fail::reach(Point::AfterLease);
                 }
                 Some((lease, now))
             }
@@ -272,7 +285,9 @@ impl Conductor {
 
     /// Whether a deployment can be run with the configuration of this gateway.
     fn can(&self, snapshot: &Snapshot, id: &str) -> bool {
-        let Some(document) = snapshot.deployment(id) else { return true };
+        let Some(document) = snapshot.deployment(id).filter(|document| state_of(document).is_live()) else {
+            return true;
+        };
         Deployment::read(document, &self.parts.world.now().routes).is_ok()
     }
 
@@ -282,13 +297,18 @@ impl Conductor {
     }
 }
 
-/// The deployments that were started and have not ended.
+/// The deployments that were started and have not ended, or of which people are still to be told.
 fn live(snapshot: &Snapshot) -> Vec<String> {
-    let is_live = |document: &&DeploymentDocument| state_of(document).is_live();
+    let has_news = |document: &DeploymentDocument| {
+        let news = document.fields().get("status").and_then(|status| status.get("news")?.as_array());
+        news.is_some_and(|news| !news.is_empty())
+    };
+    let is_live = |document: &&DeploymentDocument| state_of(document).is_live() || has_news(document);
     snapshot.deployments().filter(is_live).map(|document| document.id().to_owned()).collect()
 }
 
-/// The state of a deployment; one whose status cannot be read is not touched.
+/// The state of a deployment, without reading all of its status: this is asked very often.
 fn state_of(document: &DeploymentDocument) -> State {
-    Status::read(document.fields().get("status")).map_or(State::Pending, |status| status.state)
+    let state = document.fields().get("status").and_then(|status| status.get("state"));
+    state.and_then(|state| State::deserialize(state).ok()).unwrap_or_default()
 }

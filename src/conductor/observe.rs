@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 
 use super::{Conductor, state_of};
 use crate::{
@@ -36,8 +37,12 @@ pub(super) struct Memory {
     served: Option<(Revisions, WorldRevision)>,
     /// Why it cannot be run here, as it was logged.
     pub(super) complaint: Option<String>,
+    /// News that are being told, or were, by their ids.
+    pub(super) telling: BTreeMap<String, JoinHandle<()>>,
     /// When words were stored last.
     pub(super) told_at: Option<Instant>,
+    /// When more than words changed last.
+    pub(super) changed_at: Option<Instant>,
 }
 
 /// The flags of a deployment, each with its own revision.

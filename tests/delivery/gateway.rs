@@ -39,6 +39,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Gateway {
     pub(crate) web: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// More of the environment that it runs in.
+    pub(crate) environment: Vec<(&'static str, String)>,
     folder: TempDir,
     process: Option<Child>,
 }
@@ -84,7 +86,19 @@ impl Upstream {
 impl Gateway {
     /// A gateway with the route `shop`: `stable`, a canary `canary`, and the sides `blue` and `green`.
     pub(crate) async fn start(name: &str, redis: u16, upstreams: &[(&str, &Upstream)]) -> Self {
-        let mut gateway = Self { web: free(), admin: free(), folder: tempfile::tempdir().unwrap(), process: None };
+        Self::start_with(name, redis, upstreams, "", Vec::new()).await
+    }
+
+    /// The same with more of a configuration, and an environment.
+    pub(crate) async fn start_with(
+        name: &str,
+        redis: u16,
+        upstreams: &[(&str, &Upstream)],
+        more: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gateway = Self { web: free(), admin: free(), environment, folder, process: None };
         // Between the choice of a port and its use somebody else may take it.
         for _ in 0..10 {
             let (web, admin) = (gateway.web, gateway.admin);
@@ -95,7 +109,7 @@ impl Gateway {
                 })
                 .collect();
             let text = format!(
-                "[server]\nname = \"{name}\"\nworkers = 1\n[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n\
+                "{more}\n[server]\nname = \"{name}\"\nworkers = 1\n[[listeners]]\nname = \"web\"\naddress = \"{web}\"\n[admin]\naddress = \"{admin}\"\n\
                  [store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{redis}\"\n[access_log]\nenabled = false\n\
                  [context]\naccept_identity_from = \"anyone\"\nuser_id = [{{ header = \"X-User-Id\" }}]\n{upstreams}\
                  [[routes]]\nname = \"shop\"\nupstream = \"stable\"\nflags = [\"feature\"]\n\
@@ -117,6 +131,7 @@ impl Gateway {
         let process = Command::new(env!("CARGO_BIN_EXE_flaggate"))
             .args(["run", "--config"])
             .arg(self.folder.path().join("flaggate.toml"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();
@@ -143,6 +158,19 @@ impl Gateway {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_dead(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some())
+    }
+
+    /// Whether it was stopped by a signal, and may go on.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let id = self.process.as_ref().unwrap().id();
+        // The state follows the name, which is in parentheses.
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
     /// Sends a signal: `STOP`, `CONT`.
@@ -182,6 +210,14 @@ impl Gateway {
         let request = client.request(method.parse().unwrap(), format!("http://{}{path}", self.admin));
         let response = request.json(body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap_or_default())
+    }
+
+    /// The same of a gateway that may die or fall asleep before it answers; nothing: it did.
+    pub(crate) async fn try_send(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
+        let request = client.request(method.parse().unwrap(), format!("http://{}{path}", self.admin));
+        let response = request.json(body).send().await.ok()?;
+        Some((response.status().as_u16(), response.json().await.unwrap_or_default()))
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {

@@ -8,9 +8,11 @@ mod server;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod upstream;
 
+mod clocks;
 mod documents;
 mod end_to_end;
 mod gateway;
+mod news;
 mod properties;
 mod scripts;
 mod takeover;

@@ -24,7 +24,7 @@ use crate::model::{ArmCounts, FlagDocument};
 
 pub use command::{Command, Refused, command};
 pub use setting::{is_at, with};
-pub use status::{Abort, Approval, Epoch, Hold, StageState, StageStatus, State, Status};
+pub use status::{Abort, Approval, Epoch, Hold, News, StageState, StageStatus, State, Status};
 pub use want::{Want, Wanted, wants};
 
 /// What is seen of the world.

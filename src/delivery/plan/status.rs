@@ -51,6 +51,9 @@ pub struct Status {
     /// Earlier runs, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub epochs: Vec<Epoch>,
+    /// What people are still to be told, the oldest first. It is stored with what it tells of, and taken out once it was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub news: Vec<News>,
 }
 
 /// What a deployment does.
@@ -190,6 +193,27 @@ pub struct Approval {
     pub at: Timestamp,
 }
 
+/// Something that people are to be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct News {
+    /// Unique: who is told twice can tell.
+    pub id: String,
+    /// What the deployment did then.
+    pub state: State,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// Which run it was.
+    pub epoch: u64,
+    /// The version that ran.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// One sentence.
+    pub text: String,
+    /// What it waited for then, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_on: Vec<String>,
+}
+
 /// An earlier run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
@@ -320,6 +344,7 @@ impl Status {
             stable: std::mem::take(&mut self.stable),
             stages: std::mem::take(&mut self.stages),
             epochs: std::mem::take(&mut self.epochs),
+            news: std::mem::take(&mut self.news),
             ..Self::default()
         };
     }
