@@ -151,7 +151,10 @@ impl Conductor {
             let status = Status::read(document.fields().get("status"))?;
             Ok((document, status))
         };
-        read().map_err(|why: String| self.or_complain::<()>(&stored.document.key, Err(why))).ok()
+        match read() {
+            Ok(found) => Some(found),
+            Err(why) => self.or_complain(&stored.document.key, Err(why)),
+        }
     }
 
     /// What a document delivers; nothing if this gateway cannot run it.
