@@ -1,5 +1,6 @@
 //! Builds and wires everything, and starts and stops it in order: store, sync, first snapshot, listeners.
 
+mod analytics;
 mod calls;
 mod conduct;
 mod control_plane;
@@ -46,6 +47,8 @@ pub struct App {
     conducting: JoinHandle<()>,
     /// Brings what is counted to the store.
     counting: JoinHandle<()>,
+    /// Brings what users meet and do to the store.
+    analysing: JoinHandle<()>,
     access_log: access_log::Writer,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
@@ -77,14 +80,15 @@ impl App {
         let entered = control.enter();
         let stop = CancellationToken::new();
         let data_plane = DataPlane::prepare(&config, &cell, &stores, control.handle())?;
-        let DataPlane { parts, access_log } = data_plane;
+        let DataPlane { parts, access_log, watching } = data_plane;
         let counting = count(&stores, &parts, run.clone(), &stop);
+        let analysing = analytics::analyse(watching, &stores, &parts, run.clone(), &stop);
         let reloading = Reloading::new(file, parts.current.clone(), parts.routing.clone(), parts.metrics.registry())?;
         let conducting = control_plane(listener, &parts, &stores, (sync, reloading.handle()), run, &stop)?;
         tokio::spawn(reloading.follow(hangup, config.server.watch_config, stop.clone()));
         drop(entered);
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, conducting, counting, access_log, stop })
+        Ok(Self { parts, control, signals, following, conducting, counting, analysing, access_log, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -97,13 +101,14 @@ impl App {
         self.control.block_on(demo::upstreams(&demo::addresses(config), faults, self.stop.clone()))?.detach();
         if let (Some(per_second), Some(listener)) = (traffic, config.listeners.first()) {
             self.control.spawn(demo::traffic(listener.address, per_second, self.stop.clone()));
+            self.control.spawn(demo::shoppers(config.admin.address, self.stop.clone()));
         }
         Ok(())
     }
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, conducting, counting, access_log, stop } = self;
+        let Self { parts, control, signals, following, conducting, counting, analysing, access_log, stop } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
@@ -112,6 +117,9 @@ impl App {
         }
         if control.block_on(async { timeout(LAST_COUNTS, counting).await }).is_err() {
             log::warn!("counts: no time for the last ones");
+        }
+        if control.block_on(async { timeout(LAST_COUNTS, analysing).await }).is_err() {
+            log::warn!("analytics: no time for what users did last");
         }
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));

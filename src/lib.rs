@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
-//! The pure core (`model`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
+//! The pure core (`model`, `statistics`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `analytics`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
 //! do the input and output, and `app` wires them together. Arrows run downwards only:
 //!
 //! ```text
@@ -13,6 +13,7 @@
 //! `telemetry` is used by the shells and uses `model` alone. `tests/tidy.rs` checks all of this.
 
 pub mod admin;
+pub mod analytics;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod predict;
 pub mod profiles;
 pub mod recent;
 pub mod snapshot;
+pub mod statistics;
 pub mod store;
 pub mod telemetry;
 pub mod tracking;

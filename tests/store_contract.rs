@@ -10,6 +10,9 @@ mod profile_promises;
 #[macro_use]
 #[path = "support/counting.rs"]
 mod counting;
+#[macro_use]
+#[path = "support/experience.rs"]
+mod experience;
 
 use std::sync::{
     Arc,
@@ -20,8 +23,8 @@ use flaggate::{
     config::{self, StoreKind},
     model::{Arm, ArmCounts},
     store::{
-        COUNTS_KEPT, CounterStore, EmbeddedStore, Expected, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore,
-        Store, StoreError, open,
+        AnalyticsStore, COUNTS_KEPT, CounterStore, EmbeddedStore, Expected, MemoryAnalytics, MemoryCounters,
+        MemoryProfiles, MemoryStore, ProfileStore, Step, Store, StoreError, open,
     },
 };
 use jiff::Timestamp;
@@ -86,6 +89,40 @@ fn counters_beside_a_file() -> CounterHome {
 
 counter_contract!(memory_counters, crate::counters_in_memory);
 counter_contract!(embedded_counters, crate::counters_beside_a_file);
+
+/// Analytics, and the folder that their store may live in.
+struct AnalyticsHome {
+    analytics: Arc<dyn AnalyticsStore>,
+    _folder: TempDir,
+}
+
+fn analytics_in_memory() -> AnalyticsHome {
+    AnalyticsHome { analytics: Arc::new(MemoryAnalytics::new()), _folder: tempfile::tempdir().unwrap() }
+}
+
+fn analytics_in_a_file() -> AnalyticsHome {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&folder.path().join("store.redb")).unwrap();
+    AnalyticsHome { analytics: Arc::new(store), _folder: folder }
+}
+
+experience_contract!(memory_analytics, crate::analytics_in_memory);
+experience_contract!(embedded_analytics, crate::analytics_in_a_file);
+
+#[tokio::test]
+async fn analytics_in_a_file_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let arm = Arm::Variation { flag: "f".into(), variation: "on".into() };
+    let counts = ArmCounts { requests: 3, ..ArmCounts::default() };
+    {
+        let store = EmbeddedStore::open(&path).unwrap();
+        store.put_counts(Step::Minute, 30_000_000, &[(arm.clone(), counts.clone())]).await.unwrap();
+    }
+    let store = EmbeddedStore::open(&path).unwrap();
+    let found = store.spans(Step::Minute, &arm.subject(), 29_999_999, 30_000_001).await.unwrap();
+    assert_eq!(found, [(30_000_000, vec![(arm, counts)])]);
+}
 
 #[tokio::test]
 async fn old_counts_are_forgotten_but_not_too_soon() {

@@ -2,6 +2,7 @@
 
 mod access;
 mod acknowledge;
+mod analytics;
 mod body;
 mod conditional;
 mod deployments;
@@ -51,7 +52,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{CounterStore, ProfileStore, Store, SyncHandle},
+    store::{AnalyticsStore, CounterStore, ProfileStore, Store, SyncHandle},
     telemetry::Observers,
     tracking::Moves,
 };
@@ -92,6 +93,8 @@ pub struct Admin {
     pub profile_store: Arc<dyn ProfileStore>,
     /// What all gateways count, by arm and second.
     pub counters: Arc<dyn CounterStore>,
+    /// What is kept of traffic for long.
+    pub analytics: Arc<dyn AnalyticsStore>,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// The routes and upstreams of the gateway.
@@ -148,6 +151,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(transfer::router())
         .merge(traffic::router())
         .merge(track::router())
+        .merge(analytics::router())
         .merge(trail::router())
         .merge(profiles::router())
         .merge(models::router())

@@ -27,7 +27,7 @@ pub(super) fn control_plane(
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>> {
     let Parts { config, current, cell, metrics, drain, profiles, recent, observers, .. } = parts;
-    let Opened { documents: store, profiles: profile_store, counters } = stores;
+    let Opened { documents: store, profiles: profile_store, counters, analytics } = stores;
     let (registry, failed) = (metrics.registry().clone(), "failed to register the metrics");
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).context(failed)?;
     KillMetrics::register(&registry, cell.clone()).context(failed)?;
@@ -49,6 +49,7 @@ pub(super) fn control_plane(
         recent: recent.clone(),
         profile_store,
         counters: counters.clone(),
+        analytics: analytics.clone(),
         registry,
         config: current.clone(),
         reload: Some(reload),

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::analytics::{Watching, watch};
 use crate::{
     config::{Config, Current},
     drain::Drain,
@@ -13,7 +14,7 @@ use crate::{
     profiles::{Profiles, Source},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{self, Opened, ProfileStore},
+    store::{self, Evaluations, Opened, ProfileStore},
     telemetry::{AccessLog, Arms, Metrics, Observers, access_log},
 };
 
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct DataPlane {
     pub(super) parts: Parts,
     pub(super) access_log: access_log::Writer,
+    pub(super) watching: Watching,
 }
 
 impl DataPlane {
@@ -37,12 +39,13 @@ impl DataPlane {
         let profiles = config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics));
         let (arms, runtime) = (Arms::new(), control.clone());
         let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
+        let (watcher, watching) = watch(metrics.registry())?;
         let parts = Parts {
             config: Arc::clone(config),
             current: Current::new(Arc::clone(config)),
             cell: cell.clone(),
             access_log: log,
-            observers: Observers::default(),
+            observers: Observers::new(vec![watcher]),
             drain: Drain::new(metrics.requests_in_flight().clone()),
             metrics,
             arms,
@@ -50,7 +53,7 @@ impl DataPlane {
             recent: Recent::new(&config.recent),
             routing: RoutingCell::new(Arc::clone(config), sources),
         };
-        Ok(Self { parts, access_log })
+        Ok(Self { parts, access_log, watching })
     }
 }
 
@@ -74,5 +77,7 @@ fn look_up(store: Arc<dyn ProfileStore>, config: &Config, metrics: &Metrics) -> 
 pub(super) fn count(stores: &Opened, parts: &Parts, run: Arc<str>, stop: &CancellationToken) -> JoinHandle<()> {
     let (arms, dropped) = (parts.arms.clone(), parts.metrics.counts_dropped().clone());
     let counters = Arc::clone(&stores.counters);
-    tokio::spawn(store::flush_counts(counters, arms, run, dropped, stop.clone().cancelled_owned()))
+    let mut evaluations = Evaluations::new(parts.cell.clone());
+    let counted = (arms, move || evaluations.take());
+    tokio::spawn(store::flush_counts(counters, counted, run, dropped, stop.clone().cancelled_owned()))
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod analytics;
 mod check;
 mod definitions;
 mod demo;
@@ -9,6 +10,7 @@ mod eval;
 mod explain;
 mod failure;
 mod flags;
+mod insights;
 mod kill;
 mod located;
 mod models;
@@ -84,6 +86,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a flag does to the traffic and to what users do: `analytics new-checkout --from 1h`.
+    Analytics(analytics::Analytics),
+    /// Show what somebody should look at, the worst first, and what was changed before something changed.
+    Insights(insights::Insights),
     /// Look at flags and change them.
     #[command(subcommand)]
     Flags(flags::Flags),
@@ -157,6 +163,8 @@ pub fn main() -> ExitCode {
         Command::Check { file, .. } => check::file(&file),
         Command::Reload { remote, json } => reload::reload(&remote, json).map(|()| ExitCode::SUCCESS),
         Command::Status { remote, json } => status::status(&remote, json).map(|()| ExitCode::SUCCESS),
+        Command::Analytics(analytics) => analytics.run(),
+        Command::Insights(insights) => insights.run(),
         Command::Flags(flags) => flags.run(),
         Command::Segments(segments) => segments.run(),
         Command::Deployments(deployments) => deployments.run(),

@@ -7,13 +7,15 @@
 mod commands;
 mod faults;
 mod page;
+mod shoppers;
 mod traffic;
 mod upstreams;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 pub use commands::curl_lines;
 pub use faults::Faults;
+pub use shoppers::shoppers;
 pub use traffic::{MODEST, Traffic, traffic};
 pub use upstreams::{DemoUpstreams, upstreams};
 
@@ -24,6 +26,9 @@ pub const CONFIG: &str = include_str!("../../config/demo.toml");
 
 /// `config/demo-deployment.json`.
 pub const DEPLOYMENT: &str = include_str!("../../config/demo-deployment.json");
+
+/// With `--traffic` this upstream takes so much longer than the others.
+pub const SLOW: (&str, Duration) = ("v2-canary", Duration::from_millis(20));
 
 /// What the demo's store is filled with: the flags, and the segments that many shops have.
 pub const SEED: &[(&str, &str)] = &[

@@ -122,6 +122,53 @@ impl CompiledFlag {
         }
     }
 
+    /// Whether a draw may put users into different variations.
+    #[must_use]
+    pub fn draws(&self, now: Timestamp) -> bool {
+        let splits = self.rules.iter().any(|rule| rule.serve.is_split() || rule.threshold < BUCKETS);
+        let Some(rollout) = self.rollout.as_ref().filter(|_| self.is_on()) else { return false };
+        let is_whole = rollout.stages.is_empty() && !rollout.serve.is_split() && rollout.threshold % BUCKETS == 0;
+        splits || !(is_whole || self.serves_everybody(now))
+    }
+
+    /// The part of those who reach the rollout that each variation gets, where one draw by user id decides that alone: there
+    /// are no stages, and no rule draws. None: it is not known.
+    #[must_use]
+    pub fn drawn_shares(&self, now: Timestamp) -> Option<Vec<(&str, f64)>> {
+        let rollout = self.rollout.as_ref().filter(|_| self.draws(now))?;
+        let rules_draw = self.rules.iter().any(|rule| rule.serve.is_split() || rule.threshold < BUCKETS);
+        if rules_draw || !rollout.stages.is_empty() || rollout.bucketing.by != Unit::User {
+            return None;
+        }
+        let part = |buckets: u32| f64::from(buckets) / f64::from(BUCKETS);
+        let mut shares: Vec<(&str, f64)> = Vec::new();
+        let mut give = |outcome: OutcomeIndex, share: f64| {
+            let name = &*self.outcomes[usize::from(outcome)].variation;
+            match shares.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known += share,
+                None => shares.push((name, share)),
+            }
+        };
+        let mut given = 0.0;
+        match &rollout.serve {
+            Serve::One(outcome) => {
+                given = part(rollout.threshold.into());
+                give((*outcome)?, given);
+            }
+            Serve::Split(parts) => {
+                for Share { weight, what, .. } in parts {
+                    let wide = u32::from(*weight) * u32::from(rollout.threshold) / u32::from(BUCKETS);
+                    given += part(wide);
+                    give(*what, part(wide));
+                }
+            }
+            Serve::Draw(_) => return None,
+        }
+        give(self.default, 1.0 - given);
+        shares.retain(|(_, share)| *share > 1e-9);
+        Some(shares)
+    }
+
     /// Turns the flag off, whatever its document says.
     pub(crate) fn turn_off(&mut self, detail: Detail) {
         self.switch = Switch::Off(Some(detail));

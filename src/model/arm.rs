@@ -26,10 +26,32 @@ pub enum Arm {
     },
 }
 
+/// What has arms: a flag has its variations, a route its ways.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A flag, by its key.
+    Flag(Arc<str>),
+    /// A route, by its name.
+    Route(Arc<str>),
+}
+
+impl Arm {
+    /// What this is an arm of.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Route { route, .. } => Subject::Route(Arc::clone(route)),
+            Self::Variation { flag, .. } => Subject::Flag(Arc::clone(flag)),
+        }
+    }
+}
+
 /// What became of the requests of one arm in some time. Requests that the client broke off or that the gateway itself
 /// refused are not among them: they say nothing about the arm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArmCounts {
+    /// How often the flag gave the variation, be it for a request or because an application asked; of a route none.
+    pub evaluations: u64,
     /// Requests.
     pub requests: u64,
     /// Of these, answered with 5xx, or not answered.
@@ -46,6 +68,7 @@ impl ArmCounts {
     /// Adds what was counted elsewhere, or at another time.
     pub fn merge(&mut self, other: &Self) {
         // What comes from a store can be nonsense, and stays at the most then.
+        self.evaluations = self.evaluations.saturating_add(other.evaluations);
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
         self.latency.merge(&other.latency);
@@ -132,19 +155,26 @@ impl Latency {
     }
 }
 
-/// Distinct users, counted without keeping them: a `HyperLogLog` sketch. Up to some thousand the number is nearly exact,
-/// beyond that it is off by 2.3 % (standard error). Sketches of the same users from several gateways merge.
+/// Distinct users, counted without keeping them: a `HyperLogLog` sketch. While they are few beside the registers the number
+/// is nearly exact, beyond that it is off by 1.04 / √registers (standard error). Sketches of the same users from several
+/// gateways merge.
 ///
 /// Flajolet, Fusy, Gandouet, Meunier: `HyperLogLog`: the analysis of a near-optimal cardinality estimation algorithm (2007).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<u16, u8>);
+pub struct Sketch<const REGISTERS: usize>(BTreeMap<u16, u8>);
+
+/// What each second counts users in: off by 2.3 %.
+pub type Users = Sketch<2048>;
+
+/// What counts users over longer times: off by 0.8 %.
+pub type Visitors = Sketch<16_384>;
 
 /// Odd numbers that spread bits when multiplied with.
 const SPREAD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
-impl Users {
+impl<const REGISTERS: usize> Sketch<REGISTERS> {
     /// How many registers there are.
-    pub const REGISTERS: usize = 2048;
+    pub const REGISTERS: usize = REGISTERS;
 
     /// The hash of a user's id: the same in every gateway, with all bits evenly spread. It is no secret and keeps none.
     #[must_use]
@@ -188,14 +218,59 @@ impl Users {
         other.registers().for_each(|place| self.add(place));
     }
 
-    /// About how many there are.
+    /// About how many there are, without bias at any number.
+    ///
+    /// Ertl: New cardinality estimation algorithms for HyperLogLog sketches (2017), algorithm 6.
     #[must_use]
     pub fn count(&self) -> f64 {
-        let registers = Self::REGISTERS as f64;
-        let empty = Self::REGISTERS - self.0.len();
-        let sum = empty as f64 + self.0.values().map(|rank| 2_f64.powi(-i32::from(*rank))).sum::<f64>();
-        let raw = 0.7213 / (1.0 + 1.079 / registers) * registers * registers / sum;
-        if empty > 0 && raw <= 2.5 * registers { registers * (registers / empty as f64).ln() } else { raw }
+        let registers = REGISTERS as f64;
+        let last = u64::BITS - REGISTERS.ilog2() + 1;
+        let mut full = 0_u32;
+        let mut sum = 0.0;
+        for rank in self.0.values() {
+            match u32::from(*rank) >= last {
+                true => full += 1,
+                false => sum += 2_f64.powi(-i32::from(*rank)),
+            }
+        }
+        let empty = (REGISTERS - self.0.len()) as f64;
+        let beyond = registers * tau(1.0 - f64::from(full) / registers) * 0.5_f64.powf(f64::from(last) - 1.0);
+        let sum = registers * sigma(empty / registers) + sum + beyond;
+        registers * registers / (2.0 * std::f64::consts::LN_2 * sum)
+    }
+}
+
+/// What empty registers say; infinite when all are.
+fn sigma(share: f64) -> f64 {
+    if share >= 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut power, mut weight, mut sum) = (share, 1.0, share);
+    loop {
+        power *= power;
+        let before = sum;
+        sum += power * weight;
+        weight += weight;
+        if sum <= before {
+            return sum;
+        }
+    }
+}
+
+/// What full registers say.
+fn tau(share: f64) -> f64 {
+    if share <= 0.0 || share >= 1.0 {
+        return 0.0;
+    }
+    let (mut root, mut weight, mut sum) = (share, 1.0, 1.0 - share);
+    loop {
+        root = root.sqrt();
+        let before = sum;
+        weight *= 0.5;
+        sum -= (1.0 - root).powi(2) * weight;
+        if sum >= before {
+            return sum / 3.0;
+        }
     }
 }
 

@@ -20,7 +20,7 @@ mod role;
 mod segment;
 mod trained;
 
-pub use arm::{Arm, ArmCounts, Latency, LatencyBucket, Users};
+pub use arm::{Arm, ArmCounts, Latency, LatencyBucket, Sketch, Subject, Users, Visitors};
 pub use attribute::{Attribute, Attributes, Context, NoAttributes, parse_number};
 pub use cell::ArmCell;
 pub use change::{Action, Change, DocumentKey, DocumentKind};

@@ -4,6 +4,7 @@ mod cell;
 mod check;
 mod check_segments;
 mod delivery;
+mod drawn;
 mod effective;
 mod graph;
 #[cfg(test)]

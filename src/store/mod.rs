@@ -1,5 +1,6 @@
 //! The store: one trait, several homes, and the sync that turns what is stored into snapshots.
 
+mod analytics;
 mod backup;
 mod commit;
 mod counters;
@@ -26,7 +27,11 @@ use crate::{
 
 pub use self::redis::RedisStore;
 pub use crate::model::Action;
-pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, MemoryCounters, Running, flush_counts};
+pub use analytics::{
+    Acted, AnalyticsStore, Done, EXPERIMENT_KEPT, Experience, Experiment, Exposure, MOST_EXPERIMENTS,
+    MOST_PARTICIPANTS, MemoryAnalytics, Participant, Series, Span, Step, read_series, roll_up,
+};
+pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, Evaluations, MemoryCounters, Running, flush_counts};
 pub use embedded::EmbeddedStore;
 pub use lease::Lease;
 pub use memory::MemoryStore;
@@ -275,6 +280,8 @@ pub struct Opened {
     pub profiles: Arc<dyn ProfileStore>,
     /// Where what gateways count is added up.
     pub counters: Arc<dyn CounterStore>,
+    /// What is kept of traffic for long.
+    pub analytics: Arc<dyn AnalyticsStore>,
 }
 
 /// Opens the store that the configuration names. Blocks; for the start of the process.
@@ -285,18 +292,23 @@ pub fn open(config: &config::Store) -> Result<Opened, StoreError> {
     // One gateway has its store for itself: it alone counts, and what it counted is of no use to the next run.
     let counters = Arc::new(MemoryCounters::new());
     Ok(match &config.kind {
-        StoreKind::Memory => {
-            Opened { documents: Arc::new(MemoryStore::new()), profiles: Arc::new(MemoryProfiles::new()), counters }
-        }
+        StoreKind::Memory => Opened {
+            documents: Arc::new(MemoryStore::new()),
+            profiles: Arc::new(MemoryProfiles::new()),
+            counters,
+            analytics: Arc::new(MemoryAnalytics::new()),
+        },
         StoreKind::Embedded { path } => {
             let store = Arc::new(EmbeddedStore::open(path)?);
-            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters }
+            let analytics = Arc::clone(&store) as Arc<dyn AnalyticsStore>;
+            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters, analytics }
         }
         // Not connected to yet: a gateway starts without its Redis.
         StoreKind::Redis(config) => {
             let store = Arc::new(RedisStore::new((**config).clone()));
             let counters = Arc::clone(&store) as Arc<dyn CounterStore>;
-            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters }
+            let analytics = Arc::clone(&store) as Arc<dyn AnalyticsStore>;
+            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters, analytics }
         }
     })
 }

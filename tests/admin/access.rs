@@ -45,6 +45,7 @@ fn operations(document: &Value) -> Vec<(Method, String, Option<Role>)> {
             let scopes = &operation["security"][0]["token"];
             let role = scopes[0].as_str().map(|role| role.parse().unwrap());
             let path = path.replace("{key}", "no-such-flag").replace("{id}", "nobody").replace("{part}", "LICENSE");
+            let path = path.replace("{name}", "nothing");
             assert!(!path.contains('{'), "{path}");
             found.push((method.to_uppercase().parse().unwrap(), path, role));
         }

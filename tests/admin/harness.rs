@@ -13,8 +13,8 @@ use flaggate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{
-        CounterStore, Follower, Gateway, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore, Store, SyncHandle,
-        SyncOptions, give_signs_of_life,
+        CounterStore, Follower, Gateway, MemoryAnalytics, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore,
+        Store, SyncHandle, SyncOptions, give_signs_of_life,
     },
     telemetry::{Metrics, Observers},
     tracking::{Moves, Tracked},
@@ -166,6 +166,7 @@ async fn listen_to(
         profiles: profiles.or_else(|| Some(cache(&profile_store))),
         profile_store,
         counters,
+        analytics: Arc::new(MemoryAnalytics::new()),
         recent: Recent::new(&config::Recent::default()),
         registry,
         config: config::Current::new(Arc::new(routes())),

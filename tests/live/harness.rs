@@ -10,7 +10,10 @@ use flaggate::{
     outbound::{self, Notifier},
     recent::Recent,
     snapshot::SnapshotCell,
-    store::{Expected, Follower, MemoryCounters, MemoryProfiles, MemoryStore, Store, SyncHandle, SyncOptions, Write},
+    store::{
+        Expected, Follower, MemoryAnalytics, MemoryCounters, MemoryProfiles, MemoryStore, Store, SyncHandle,
+        SyncOptions, Write,
+    },
     telemetry::{Metrics, Observers},
     tracking::Moves,
 };
@@ -63,6 +66,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         recent: Recent::off(),
         profile_store: Arc::new(MemoryProfiles::new()),
         counters: Arc::new(MemoryCounters::new()),
+        analytics: Arc::new(MemoryAnalytics::new()),
         registry: metrics.registry().clone(),
         config: config::Current::new(Arc::new(config::Config::for_testing())),
         reload: None,

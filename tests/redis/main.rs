@@ -13,10 +13,15 @@ mod profile_promises;
 #[path = "../support/counting.rs"]
 mod counting;
 
+#[macro_use]
+#[path = "../support/experience.rs"]
+mod experience;
+
 #[path = "../support/upstream.rs"]
 mod upstream;
 
 mod access;
+mod analytics;
 mod breakers;
 mod cluster;
 mod contract;

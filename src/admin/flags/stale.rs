@@ -54,6 +54,26 @@ impl UsageWatch {
         }
     }
 
+    /// Since when this gateway watches which flags are evaluated.
+    pub(in crate::admin) fn began(&self, snapshot: &Snapshot, now: Timestamp) -> Option<Timestamp> {
+        self.looked_at(snapshot, now, Usage::began)
+    }
+
+    /// The signs that flags are stale: the flag, which sign, and since when.
+    pub(in crate::admin) fn signs(
+        &self,
+        snapshot: &Snapshot,
+        long: SignedDuration,
+        now: Timestamp,
+    ) -> Vec<(String, String, Timestamp)> {
+        self.looked_at(snapshot, now, |usage| {
+            let stale = snapshot.stale(usage, long, now).into_iter();
+            let signs = stale.flat_map(|flag| flag.reasons.into_iter().map(move |sign| (flag.key, sign)));
+            let name = |reason| json!(reason).as_str().map(str::to_owned).unwrap_or_default();
+            signs.map(|(key, sign)| (key.to_owned(), name(sign.reason), sign.since)).collect()
+        })
+    }
+
     /// Looks at the counts, and then at what is known.
     pub(super) fn looked_at<T>(&self, snapshot: &Snapshot, now: Timestamp, look: impl FnOnce(&Usage) -> T) -> T {
         let mut usage = self.0.lock().expect("nothing panics while it holds the counts");

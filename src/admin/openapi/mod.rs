@@ -49,6 +49,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
         (name = "transfer", description = "Taking flags out and in."),
         (name = "access", description = "Who calls."),
         (name = "gateways", description = "The gateways that share the store."),
+        (name = "analytics", description = "What flags do to the traffic, and to what users do."),
         (name = "health", description = "How this gateway is."),
     )
 )]

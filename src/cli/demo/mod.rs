@@ -42,6 +42,11 @@ impl Demo {
             app.start_demo(&faults, Some(scenario::TRAFFIC))?;
             return tell(scenario, &Remote::at(admin), &faults, app);
         }
+        if self.traffic {
+            // Something for `flaggate analytics checkout-canary` and `flaggate insights` to find.
+            let (upstream, delay) = demo::SLOW;
+            faults.set(upstream, 0.0, delay);
+        }
         app.start_demo(&faults, self.traffic.then_some(demo::MODEST))?;
         say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;
         say("try, in another terminal:\n")?;

@@ -3,18 +3,43 @@
 //!
 //! A record is: its length, the version, requests, errors, how many buckets of latency there are and each as the gap from
 //! the one before and its requests, how many registers of users there are and each as 64 × the gap from the one before
-//! plus the rank less one, and the same for users with an error. Numbers are LEB128: seven bits a byte, lowest first.
+//! plus the rank less one, and the same for users with an error. Evaluations are in a record of their own, of version 2, so
+//! that who knows only the first passes over them. Numbers are LEB128: seven bits a byte, lowest first.
 
-use crate::model::{ArmCounts, Latency, Users};
+use crate::model::{ArmCounts, Latency, Sketch};
 
-/// The version that is written and read.
+/// The version of what became of requests.
 const VERSION: u8 = 1;
+
+/// The version of a number of evaluations.
+const EVALUATIONS: u8 = 2;
 
 /// Ranks that a register can have, rounded up to a power of two.
 const RANKS: u64 = 64;
 
-/// One record.
+/// One record; another behind it, if there are evaluations.
 pub(in crate::store) fn encode(counts: &ArmCounts) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    if counts.requests > 0 || counts.evaluations == 0 {
+        encoded = framed(requests(counts));
+    }
+    if counts.evaluations > 0 {
+        let mut body = vec![EVALUATIONS];
+        number(&mut body, counts.evaluations);
+        encoded.append(&mut framed(body));
+    }
+    encoded
+}
+
+/// A body behind its length.
+fn framed(mut body: Vec<u8>) -> Vec<u8> {
+    let mut record = Vec::with_capacity(body.len() + 2);
+    number(&mut record, body.len() as u64);
+    record.append(&mut body);
+    record
+}
+
+fn requests(counts: &ArmCounts) -> Vec<u8> {
     let mut body = vec![VERSION];
     number(&mut body, counts.requests);
     number(&mut body, counts.errors);
@@ -27,10 +52,19 @@ pub(in crate::store) fn encode(counts: &ArmCounts) -> Vec<u8> {
     }
     users(&mut body, &counts.users);
     users(&mut body, &counts.users_with_error);
-    let mut record = Vec::with_capacity(body.len() + 2);
-    number(&mut record, body.len() as u64);
-    record.append(&mut body);
-    record
+    body
+}
+
+/// A sketch by itself.
+pub(in crate::store) fn encode_sketch<const REGISTERS: usize>(sketch: &Sketch<REGISTERS>) -> Vec<u8> {
+    let mut body = Vec::new();
+    users(&mut body, sketch);
+    body
+}
+
+/// The sketch that was written; none: it was not.
+pub(in crate::store) fn decode_sketch<const REGISTERS: usize>(mut bytes: &[u8]) -> Option<Sketch<REGISTERS>> {
+    registers(&mut bytes).filter(|_| bytes.is_empty())
 }
 
 /// Adds all records that are in `bytes`, and says whether all of them could be read; what cannot is left out.
@@ -46,7 +80,7 @@ pub(in crate::store) fn decode(mut bytes: &[u8], into: &mut ArmCounts) -> bool {
     all
 }
 
-fn users(body: &mut Vec<u8>, users: &Users) {
+fn users<const REGISTERS: usize>(body: &mut Vec<u8>, users: &Sketch<REGISTERS>) {
     number(body, users.registers().count() as u64);
     let mut next = 0;
     for (register, rank) in users.registers() {
@@ -65,10 +99,15 @@ fn number(bytes: &mut Vec<u8>, mut number: u64) {
 
 fn record(mut body: &[u8]) -> Option<ArmCounts> {
     let (version, rest) = body.split_first()?;
-    if *version != VERSION {
-        return None;
-    }
     body = rest;
+    match *version {
+        VERSION => {}
+        EVALUATIONS => {
+            let counts = ArmCounts { evaluations: read(&mut body)?, ..ArmCounts::default() };
+            return body.is_empty().then_some(counts);
+        }
+        _ => return None,
+    }
     let mut counts = ArmCounts { requests: read(&mut body)?, errors: read(&mut body)?, ..ArmCounts::default() };
     let (buckets, mut next) = (read(&mut body)?, 0_u64);
     for _ in 0..buckets {
@@ -82,12 +121,12 @@ fn record(mut body: &[u8]) -> Option<ArmCounts> {
     body.is_empty().then_some(counts)
 }
 
-fn registers(body: &mut &[u8]) -> Option<Users> {
-    let (mut users, mut next) = (Users::default(), 0_u64);
+fn registers<const REGISTERS: usize>(body: &mut &[u8]) -> Option<Sketch<REGISTERS>> {
+    let (mut users, mut next) = (Sketch::default(), 0_u64);
     for _ in 0..read(body)? {
         let told = read(body)?;
         let register = next.checked_add(told / RANKS)?;
-        let known = u16::try_from(register).ok().filter(|register| usize::from(*register) < Users::REGISTERS)?;
+        let known = u16::try_from(register).ok().filter(|register| usize::from(*register) < REGISTERS)?;
         users.add((known, u8::try_from(told % RANKS + 1).ok()?));
         next = register + 1;
     }
@@ -122,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{Users, Visitors};
 
     fn any_users() -> impl Strategy<Value = Users> {
         prop::collection::vec(any::<u64>(), 0..300).prop_map(|hashes| {
@@ -133,13 +173,14 @@ mod tests {
 
     fn any_counts() -> impl Strategy<Value = ArmCounts> {
         let latency = prop::collection::vec((any::<u64>(), 1..u64::MAX / 1_000), 0..60);
-        (any::<u32>(), any::<u32>(), latency, any_users(), any_users()).prop_map(
-            |(requests, errors, latencies, users, users_with_error)| {
+        let numbers = (0..3_u64, 1..u64::from(u32::MAX), any::<u32>());
+        (numbers, latency, any_users(), any_users()).prop_map(
+            |((evaluations, requests, errors), latencies, users, users_with_error)| {
                 let mut latency = Latency::default();
                 for (micros, requests) in latencies {
                     latency.add(Latency::bucket(micros >> (micros % 60)), requests);
                 }
-                ArmCounts { requests: requests.into(), errors: errors.into(), latency, users, users_with_error }
+                ArmCounts { evaluations, requests, errors: errors.into(), latency, users, users_with_error }
             },
         )
     }
@@ -159,7 +200,7 @@ mod tests {
         #[test]
         fn nonsense_harms_nobody(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..50_usize, counts in any_counts()) {
             decode(&bytes, &mut ArmCounts::default());
-            let whole = encode(&counts);
+            let whole = encode(&ArmCounts { evaluations: 0, ..counts });
             let mut found = ArmCounts::default();
             prop_assert!(!decode(&whole[..whole.len() - 1 - cut.min(whole.len() - 2)], &mut found));
             prop_assert_eq!(found, ArmCounts::default());
@@ -170,7 +211,7 @@ mod tests {
     fn a_later_version_is_passed_over() {
         let counts = ArmCounts { requests: 3, errors: 1, ..ArmCounts::default() };
         let mut bytes = encode(&counts);
-        bytes.extend([3, VERSION + 1, 200, 200]);
+        bytes.extend([3, EVALUATIONS + 1, 200, 200]);
         bytes.append(&mut encode(&counts));
         let mut found = ArmCounts::default();
         assert!(!decode(&bytes, &mut found));
@@ -186,6 +227,26 @@ mod tests {
         assert!(decode(&bytes, &mut found));
         assert_eq!((found.requests, found.errors, found.latency.requests()), (u64::MAX, 18, u64::MAX));
         assert_eq!((found.latency.above(2), found.latency.quantile(0.5)), (u64::MAX, Some(3)));
+    }
+
+    #[test]
+    fn evaluations_need_no_requests() {
+        let counts = ArmCounts { evaluations: 300, ..ArmCounts::default() };
+        let bytes = encode(&counts);
+        assert_eq!(bytes, [3, EVALUATIONS, 0xac, 2]);
+        let mut found = ArmCounts::default();
+        assert!(decode(&bytes, &mut found));
+        assert_eq!(found, counts);
+    }
+
+    #[test]
+    fn sketches_are_written_by_themselves() {
+        let mut visitors = Visitors::default();
+        (0..500_u64).for_each(|user| visitors.add(Visitors::place(Visitors::hash(&user.to_string()))));
+        let bytes = encode_sketch(&visitors);
+        assert_eq!(decode_sketch(&bytes), Some(visitors));
+        assert_eq!(decode_sketch::<2048>(&bytes), None, "a register that a smaller one does not have");
+        assert_eq!(decode_sketch::<16_384>(&bytes[1..]), None);
     }
 
     /// The figures of the documentation.

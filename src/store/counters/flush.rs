@@ -35,10 +35,11 @@ const LAST: Duration = Duration::from_millis(500);
 type Taken = (Instant, Vec<(Arm, ArmCounts)>);
 
 /// Takes what was counted once a second, tells who watches this gateway, and brings it to the store, until `stop` is
-/// ready; then once more. `dropped` counts the requests whose counts got nowhere.
+/// ready; then once more. `evaluated` says how often each flag was asked for since it last said so. `dropped` counts the
+/// requests whose counts got nowhere.
 pub async fn flush_counts(
     store: Arc<dyn CounterStore>,
-    arms: Arms,
+    (arms, mut evaluated): (Arms, impl FnMut() -> Vec<(Arm, u64)>),
     gateway: Arc<str>,
     dropped: IntCounter,
     stop: impl Future<Output = ()>,
@@ -54,8 +55,9 @@ pub async fn flush_counts(
                 _ = ticks.tick() => {}
                 () = &mut stop => stopping = true,
             }
-            let counts = arms.take();
+            let mut counts = arms.take();
             arms.tell(&counts);
+            with_evaluations(&mut counts, evaluated());
             if let Err(mpsc::error::TrySendError::Full((_, counts))) = taken.try_send((clock::monotonic(), counts)) {
                 dropped.inc_by(requests(&counts));
             }
@@ -84,6 +86,19 @@ pub async fn flush_counts(
         dropped.inc_by(pending.requests());
     };
     tokio::join!(sampling, sending);
+}
+
+/// Adds evaluations to the counts of their arms.
+fn with_evaluations(counts: &mut Vec<(Arm, ArmCounts)>, evaluated: Vec<(Arm, u64)>) {
+    // In order, as they were taken; but for those that nobody counts for any more.
+    counts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let known = counts.len();
+    for (arm, evaluations) in evaluated {
+        match counts[..known].binary_search_by(|(counted, _)| counted.cmp(&arm)) {
+            Ok(place) => counts[place].1.evaluations += evaluations,
+            Err(_) => counts.push((arm, ArmCounts { evaluations, ..ArmCounts::default() })),
+        }
+    }
 }
 
 /// What has yet to reach the store, oldest first. Each second stays the batch that it is: it may have arrived although no
@@ -246,7 +261,10 @@ mod tests {
         let cell = arms.cell(arm("a"));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (counters, flushed) = (Arc::clone(&store) as Arc<dyn CounterStore>, dropped.clone());
-        let flushing = flush_counts(counters, arms.clone(), "g".into(), flushed, async { drop(stopped.await) });
+        let mut evaluations = vec![(arm("a"), 1), (arm("b"), 7)];
+        let evaluated = move || std::mem::take(&mut evaluations);
+        let stopping = async { drop(stopped.await) };
+        let flushing = flush_counts(counters, (arms.clone(), evaluated), "g".into(), flushed, stopping);
         let requests = async {
             for number in 0..35 {
                 cell.count(number, false, None);
@@ -257,6 +275,8 @@ mod tests {
         };
         tokio::join!(flushing, requests);
         assert_eq!((store.requests("a").await, dropped.get()), (36, 0));
+        let counted = store.all_counts(Timestamp::MIN, Timestamp::MAX).await.unwrap();
+        assert_eq!(["a", "b"].map(|name| counted.total(&arm(name)).evaluations), [1, 7]);
         let mut seen = 0;
         while let Ok(second) = watching.try_recv() {
             seen += second.iter().map(|(_, counts)| counts.requests).sum::<u64>();

@@ -1,8 +1,10 @@
 //! What all gateways counted of arms, second by second, for the last minutes: one sum, whoever counted.
 
 mod encoding;
+mod evaluations;
 mod flush;
 mod memory;
+mod naming;
 mod running;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -13,10 +15,12 @@ use jiff::Timestamp;
 use super::StoreError;
 use crate::model::{Arm, ArmCounts};
 
-pub(super) use encoding::{decode, encode};
+pub(super) use encoding::{decode, decode_sketch, encode, encode_sketch};
+pub use evaluations::Evaluations;
 pub use flush::flush_counts;
 pub use memory::MemoryCounters;
 pub(super) use memory::seconds;
+pub(super) use naming::{arm, name, subject, subject_name};
 pub use running::Running;
 
 /// How long counts are kept at least.
@@ -37,7 +41,8 @@ pub struct Batch {
 /// What was counted in some time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// By arm: the seconds in which it had requests, in order, each named by its beginning. An arm without any is absent.
+    /// By arm: the seconds in which it had requests or evaluations, in order, each named by its beginning. An arm without
+    /// any is absent.
     pub arms: BTreeMap<Arm, Vec<(Timestamp, ArmCounts)>>,
     /// When each gateway last gave its counts, be it that it had none to give. By the store's time.
     pub last_seen: BTreeMap<Arc<str>, Timestamp>,

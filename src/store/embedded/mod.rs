@@ -1,5 +1,6 @@
 //! The store in one file, for one gateway.
 
+mod analytics;
 mod audit;
 mod profiles;
 

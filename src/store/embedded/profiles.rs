@@ -215,7 +215,7 @@ impl EmbeddedStore {
     }
 
     /// Writes when it is this write's turn: many that wait must not fill up the threads for blocking work.
-    async fn in_turn<T: Send + 'static>(
+    pub(super) async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -10,7 +10,7 @@ use crate::{
     model::{Arm, ArmCounts},
     store::{
         Batch, COUNTS_KEPT, Counted, CounterStore, StoreError,
-        counters::{decode, encode, seconds},
+        counters::{arm, decode, encode, name, seconds},
     },
 };
 
@@ -152,40 +152,4 @@ fn last_seen(gateways: BTreeMap<String, String>, now: Timestamp) -> BTreeMap<Arc
 fn timestamp((seconds, micros): Time) -> Result<Timestamp, StoreError> {
     let nanos = i32::try_from(micros * 1_000).unwrap_or(0);
     Timestamp::new(seconds, nanos).map_err(|error| StoreError::Damaged(format!("the time of the server: {error}")))
-}
-
-/// What an arm is called in fields: an array of its parts, two for a variation and three for a route.
-fn name(arm: &Arm) -> String {
-    let parts: Vec<&str> = match arm {
-        Arm::Route { route, strategy, upstream } => vec![route, strategy, upstream],
-        Arm::Variation { flag, variation } => vec![flag, variation],
-    };
-    serde_json::json!(parts).to_string()
-}
-
-/// The arm of a name; none: of another version perhaps.
-fn arm(name: &str) -> Option<Arm> {
-    let parts: Vec<Arc<str>> = serde_json::from_str(name).ok()?;
-    match <[Arc<str>; 3]>::try_from(parts) {
-        Ok([route, strategy, upstream]) => Some(Arm::Route { route, strategy, upstream }),
-        Err(parts) => {
-            let [flag, variation] = <[Arc<str>; 2]>::try_from(parts).ok()?;
-            Some(Arm::Variation { flag, variation })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_lead_back() {
-        let route = Arm::Route { route: "r".into(), strategy: "canary".into(), upstream: "u:1".into() };
-        let odd = Arm::Variation { flag: "a\",\"b:\0".into(), variation: "".into() };
-        for known in [route, odd] {
-            assert_eq!(arm(&name(&known)), Some(known));
-        }
-        assert_eq!((arm("[]"), arm("x"), arm("[1,2]")), (None, None, None));
-    }
 }

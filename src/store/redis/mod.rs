@@ -4,6 +4,7 @@
 //! adopted. Every step that must not be torn apart is a script. The store talks to one server, the one that takes
 //! writes: in a cluster, `key_prefix` puts all keys into one slot.
 
+mod analytics;
 mod audit;
 mod connection;
 mod counters;

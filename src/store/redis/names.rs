@@ -63,6 +63,11 @@ impl Names {
         self.own(&format!("metrics:{number}"))
     }
 
+    /// What is kept of traffic for long.
+    pub(super) fn analytics(&self, name: &str) -> String {
+        self.own(&format!("analytics:{name}"))
+    }
+
     /// The channel of users whose profile changed.
     pub(super) fn users_channel(&self) -> String {
         self.own("users")
