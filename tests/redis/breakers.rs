@@ -6,14 +6,16 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use flaggate::{
     clock,
+    eval::Hash,
     model::DocumentKey,
     store::{Expected, RedisStore, Store, Write},
 };
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
@@ -28,19 +30,45 @@ use crate::{
     server::Server,
 };
 
-/// An upstream that answers `canary`, or 500 while it is broken; counts what it is asked.
-async fn fickle(is_broken: Arc<AtomicBool>, asked: Arc<AtomicUsize>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, Arc::clone(&is_broken), Arc::clone(&asked)));
-        }
-    });
-    address
+/// An upstream that answers `canary`, or 500 while it is broken.
+#[derive(Clone, Default)]
+struct Fickle {
+    is_broken: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
+    /// When it gave the first bad answer since it broke.
+    first_bad: Arc<Mutex<Option<Instant>>>,
 }
 
-async fn answer(mut stream: TcpStream, is_broken: Arc<AtomicBool>, asked: Arc<AtomicUsize>) {
+impl Fickle {
+    async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, fickle) = (listener.local_addr().unwrap(), self.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, fickle.clone()));
+            }
+        });
+        address
+    }
+
+    fn breaks(&self) {
+        *self.first_bad.lock().unwrap() = None;
+        self.is_broken.store(true, Relaxed);
+    }
+
+    fn is_mended(&self) {
+        self.is_broken.store(false, Relaxed);
+    }
+
+    /// Waits until it was asked so many times more.
+    async fn is_asked(&self, more: usize) {
+        let before = self.asked.load(Relaxed);
+        until("it is asked", async || self.asked.load(Relaxed) >= before + more).await;
+    }
+}
+
+async fn answer(mut stream: TcpStream, fickle: Fickle) {
+    let Fickle { is_broken, asked, first_bad } = fickle;
     let mut seen = Vec::new();
     while stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {
         if !seen.ends_with(b"\r\n\r\n") {
@@ -48,7 +76,12 @@ async fn answer(mut stream: TcpStream, is_broken: Arc<AtomicBool>, asked: Arc<At
         }
         seen.clear();
         asked.fetch_add(1, Relaxed);
-        let status = if is_broken.load(Relaxed) { "500 Internal Server Error" } else { "200 OK" };
+        let status = if is_broken.load(Relaxed) {
+            first_bad.lock().unwrap().get_or_insert_with(clock::monotonic);
+            "500 Internal Server Error"
+        } else {
+            "200 OK"
+        };
         let text = format!("HTTP/1.1 {status}\r\nContent-Length: 6\r\n\r\ncanary");
         if stream.write_all(text.as_bytes()).await.is_err() {
             return;
@@ -82,8 +115,7 @@ struct World {
     told: Told,
     _redis: Server,
     gateways: Vec<Gateway>,
-    is_broken: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
+    canary: Fickle,
     stop: Arc<AtomicBool>,
     users: Vec<JoinHandle<()>>,
 }
@@ -92,8 +124,8 @@ impl World {
     /// Three gateways that all send everybody to the canary, two of which have users.
     async fn start() -> Self {
         let redis = Server::start(&[]);
-        let (is_broken, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let upstreams = [upstream("stable").await, fickle(Arc::clone(&is_broken), Arc::clone(&asked)).await];
+        let canary = Fickle::default();
+        let upstreams = [upstream("stable").await, canary.listen().await];
         let store = format!("kind = \"redis\"\nurl = \"redis://127.0.0.1:{}\"", redis.port);
         let mut gateways = Vec::new();
         let (hook, told) = hook().await;
@@ -121,15 +153,7 @@ impl World {
             until("it goes to the canary", async || gateway.client().get("ann").await.as_deref() == Some("canary"))
                 .await;
         }
-        Self {
-            told,
-            _redis: redis,
-            gateways,
-            is_broken,
-            asked,
-            stop: Arc::new(AtomicBool::new(false)),
-            users: Vec::new(),
-        }
+        Self { told, _redis: redis, gateways, canary, stop: Arc::new(AtomicBool::new(false)), users: Vec::new() }
     }
 
     /// Many users come and go at the first two gateways.
@@ -154,80 +178,121 @@ impl World {
         }
     }
 
+    async fn guard(&self, switch: Value) {
+        let (status, answer) = self.gateways[0].ask("POST", "/kill-switches?wait=all", Some(switch)).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+
     async fn switch(&self) -> Value {
         self.gateways[2].ask("GET", "/kill-switches/k", None).await.1
     }
 
-    async fn until_state(&self, state: &str) {
-        until(&format!("it is {state}"), async || self.switch().await["status"]["state"] == state).await;
+    /// Waits until every gateway serves the switch in this state, and gives the last moment.
+    async fn until_served(&self, state: &str) -> Instant {
+        let path = format!("/kill-switches?state={state}");
+        let serves = self.gateways.iter().map(async |gateway| {
+            let is_so = async || gateway.ask("GET", &path, None).await.1.as_array().is_some_and(|list| list.len() == 1);
+            until(&format!("it is {state} everywhere"), is_so).await;
+            clock::monotonic()
+        });
+        join_all(serves).await.into_iter().max().unwrap()
     }
 
-    /// Which users reach the canary through a gateway.
-    async fn through(&self, gateway: usize) -> Vec<usize> {
-        let mut client = self.gateways[gateway].client();
-        let mut through = Vec::new();
-        for user in 0..200 {
-            if client.get(&format!("user-{user}")).await.as_deref() != Some("stable") {
-                through.push(user);
+    /// Which users reach the canary, the same at each gateway.
+    async fn through(&self) -> Vec<usize> {
+        let each = self.gateways.iter().map(async |gateway| {
+            let mut client = gateway.client();
+            let mut through = Vec::new();
+            for user in 0..USERS {
+                if client.get(&format!("user-{user}")).await.as_deref() != Some("stable") {
+                    through.push(user);
+                }
             }
-        }
+            through
+        });
+        let mut each = join_all(each).await;
+        let first = each.pop().unwrap();
+        assert!(each.iter().all(|other| *other == first), "{first:?} {each:?}");
+        first
+    }
+
+    /// Those who are let through at the first step: a quarter, and for as long as this looks.
+    async fn first_quarter(&self) -> Vec<usize> {
+        self.until_served("recovering").await;
+        let through = self.through().await;
+        let recovery = self.switch().await["status"]["recovery"].take();
+        assert_eq!(recovery["percentage"], 25.0, "it was slow to look, or the step was short: {recovery}");
         through
     }
 }
 
+/// Users who are looked at one by one.
+const USERS: usize = 100;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
+async fn a_burst_trips_it_at_every_gateway_within_two_seconds() {
     let mut world = World::start().await;
     let switch = json!({ "id": "k", "name": "Canary", "affected_features": ["canary"], "auto_trigger_enabled": true,
-        "error_threshold": 20, "volume_threshold": 20, "auto_recovery_enabled": true, "recovery_delay_seconds": 2,
-        "recovery_step_seconds": 5, "recovery_percentage_steps": [25, 100], "notification_channels": ["ops"] });
-    let (status, answer) = world.gateways[0].ask("POST", "/kill-switches?wait=all", Some(switch)).await;
-    assert_eq!(status, 201, "{answer}");
+        "error_threshold": 20, "volume_threshold": 20 });
+    world.guard(switch).await;
     world.begin_load();
-    sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(world.switch().await["status"]["state"], "inactive");
+    let mut times = Vec::new();
+    for burst in 0..5 {
+        world.canary.is_asked(300).await;
+        // At another moment within the second in which is counted.
+        sleep(Duration::from_millis(burst * 200)).await;
+        world.canary.breaks();
+        let seen = world.until_served("triggered").await;
+        times.push(seen - world.canary.first_bad.lock().unwrap().unwrap());
+        world.canary.is_mended();
+        for gateway in &world.gateways {
+            assert_eq!(gateway.client().get("ann").await.as_deref(), Some("stable"));
+        }
+        let status = world.switch().await["status"].clone();
+        assert_eq!(
+            (&status["automatic"], &status["activations"]),
+            (&json!(true), &json!(burst + 1)),
+            "one wins: {status}"
+        );
+        let record = &status["history"][0];
+        assert!(record["error_rate_before"].as_f64().unwrap() >= 20.0, "{record}");
+        assert!(record["by"].as_str().unwrap().starts_with("the breaker of gateway-"), "{record}");
+        let (status, answer) = world.gateways[1]
+            .ask("POST", "/kill-switches/k/deactivate?wait=all", Some(json!({ "reason": "mended" })))
+            .await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    world.end_load().await;
+    println!("from the first bad answer until every gateway had tripped: {times:?}");
+    assert!(times.iter().all(|time| *time < Duration::from_secs(2)), "{times:?}");
+}
 
-    world.is_broken.store(true, Relaxed);
-    let broke = clock::monotonic();
-    world.until_state("triggered").await;
-    let took = broke.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    let status = world.switch().await["status"].clone();
-    assert_eq!((&status["automatic"], &status["activations"]), (&json!(true), &json!(1)), "one wins: {status}");
-    let record = &status["history"][0];
-    assert!(record["error_rate_before"].as_f64().unwrap() >= 20.0, "{record}");
-    assert!(record["by"].as_str().unwrap().starts_with("the breaker of gateway-"), "{record}");
-    until("all follow, the idle one too", async || {
-        world.gateways[2].client().get("ann").await.as_deref() == Some("stable")
-    })
-    .await;
+#[tokio::test(flavor = "multi_thread")]
+async fn users_come_back_by_bucket_and_a_relapse_triggers_it_again() {
+    let mut world = World::start().await;
+    let switch = json!({ "id": "k", "name": "Canary", "affected_features": ["canary"], "auto_trigger_enabled": true,
+        "error_threshold": 20, "volume_threshold": 20, "auto_recovery_enabled": true, "recovery_delay_seconds": 1,
+        "recovery_step_seconds": 5, "recovery_percentage_steps": [25, 100], "notification_channels": ["ops"] });
+    world.guard(switch).await;
+    world.begin_load();
+    world.canary.is_asked(300).await;
+    world.canary.breaks();
+    world.until_served("triggered").await;
+    world.canary.is_mended();
+    let first = world.first_quarter().await;
+    let expected: Vec<usize> =
+        (0..USERS).filter(|user| Hash::Md5.bucket("k", &format!("user-{user}")) < 2_500).collect();
+    assert_eq!(first, expected, "the documented quarter");
 
-    // A quarter comes back, to what is still broken: it relapses.
-    world.until_state("recovering").await;
-    world.until_state("triggered").await;
+    // It breaks again while a quarter is there.
+    world.canary.breaks();
+    world.until_served("triggered").await;
     let status = world.switch().await["status"].clone();
     assert_eq!((&status["activations"], &status["history"][0]["relapse"]), (&json!(2), &json!(true)), "{status}");
-
-    // Mended: the same quarter comes back at every gateway, then all.
-    world.is_broken.store(false, Relaxed);
-    world.until_state("recovering").await;
-    for gateway in &world.gateways {
-        until("it is served", async || {
-            gateway
-                .ask("GET", "/kill-switches?state=recovering", None)
-                .await
-                .1
-                .as_array()
-                .is_some_and(|list| list.len() == 1)
-        })
-        .await;
-    }
-    let (first, second) = (world.through(0).await, world.through(2).await);
-    if world.switch().await["status"]["recovery"]["percentage"] == 25.0 {
-        assert_eq!(first, second);
-        assert!((20..=80).contains(&first.len()), "{}", first.len());
-    }
-    world.until_state("inactive").await;
+    world.canary.is_mended();
+    assert_eq!(world.first_quarter().await, first, "the same users come back first");
+    world.until_served("inactive").await;
+    assert_eq!(world.through().await.len(), USERS, "all is as it was");
     world.end_load().await;
     let (_, history) = world.gateways[0].ask("GET", "/kill-switches/k/history", None).await;
     let record = &history["activations"][0];
@@ -236,7 +301,6 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
         (&json!("it recovered"), &json!(0.0)),
         "{record}"
     );
-    assert!(world.asked.load(Relaxed) > 0);
     // One gateway tells of each step, and nothing is told twice.
     let steps = ["triggered", "recovering", "triggered", "recovering", "recovering", "lifted"];
     until("all of it is told", async || world.told.lock().unwrap().len() >= steps.len()).await;
@@ -247,5 +311,4 @@ async fn a_burst_trips_it_everywhere_and_users_come_back_in_steps() {
     expected.sort_unstable();
     assert_eq!(kinds, expected, "{told:?}");
     assert!(told.iter().all(|notice| notice["subject"] == "k"), "{told:?}");
-    assert_eq!(world.gateways[2].client().get("ann").await.as_deref(), Some("canary"), "all is as it was");
 }

@@ -76,9 +76,14 @@ impl Watch {
         at: Duration,
         now: Option<Timestamp>,
     ) -> Option<Move> {
+        let before = self.phase;
         if (self.phase, &self.breaking) != (phase(switch), &switch.breaking) {
             self.begin(switch, at);
         }
+        // In the second in which it is lifted there may still be errors of the burst, which would trigger it anew. Another
+        // gateway may have triggered it, and this one seen no more of that than that it is over.
+        let (none, is_lifted) = (ArmCounts::default(), before != self.phase && self.phase.0 == KillState::Inactive);
+        let counts = if is_lifted { &none } else { counts };
         self.seen = (self.seen.0 + counts.requests, self.seen.1 + counts.errors);
         let trip = self.breaker.as_mut().and_then(|breaker| {
             let slow = self.breaking.as_ref().map_or(0, |breaking| slow(breaking, counts));

@@ -141,6 +141,29 @@ fn what_people_do_only_people_undo() {
     assert_eq!(bench.log, ["105 100 %", "110 lifted"], "its steps follow by themselves");
 }
 
+/// What was counted before a person lifted it does not trigger it anew; what comes after does.
+#[test]
+fn a_lift_is_not_undone_by_what_was_before() {
+    let mut bench = Bench::new(json!({}));
+    bench.seconds(1, 100, 60);
+    let mut status = bench.status();
+    assert!(status.lift("ann", "mended", at(1)));
+    bench.document = bench.document.with_status(&status);
+    bench.seconds(1, 100, 50);
+    assert_eq!(bench.log.len(), 1, "{:?}", bench.log);
+    bench.seconds(1, 100, 0);
+    bench.seconds(1, 100, 60);
+    assert_eq!(bench.log.last().unwrap(), "4 triggered: 60 of 100 requests failed (60 %; it opens at 20 %)");
+    // Another gateway triggered it and a person lifted it, both since the last look.
+    let mut bench = Bench::new(json!({}));
+    bench.seconds(1, 100, 0);
+    let mut status = bench.status();
+    assert!(status.trigger("another", "x", true, None, at(1)) && status.lift("ann", "mended", at(2)));
+    bench.document = bench.document.with_status(&status);
+    bench.seconds(1, 100, 60);
+    assert!(bench.log.is_empty(), "{:?}", bench.log);
+}
+
 #[test]
 fn slow_requests_trip_it() {
     let mut bench = Bench::new(json!({ "latency_threshold": 0.5 }));
