@@ -103,7 +103,7 @@ mod tests {
                 false,
                 &["profiles", "recent", "server"],
             ),
-            ("inject.user_id = \"X-Who\"\naccess_log.enabled = true", true, &["access_log"]),
+            ("inject.user_id = \"X-Who\"\naccess_log.enabled = false", true, &["access_log"]),
         ] {
             let (next, waiting) = before.reloaded(parse(extra));
             assert_eq!((next != before, &*waiting), (changes, waits), "{extra}");

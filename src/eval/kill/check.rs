@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (fields, pointer, message) in [
-            (json!({ "scope": "globl" }), "/scope", "Did you mean \"global\"?"),
+            (json!({ "scope": "globl" }), "/scope", "did you mean \"global\"?"),
             (json!({ "scope": "planet" }), "/scope", "known are global"),
             (json!({ "scope": 1 }), "/scope", "expected a string"),
             (json!({ "scope": "global", "scope_value": "x" }), "/scope_value", "takes none"),
