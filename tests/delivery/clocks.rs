@@ -55,13 +55,13 @@ impl Seen<'_> {
     }
 
     /// A step took at least its time, and not much longer.
-    async fn took(&mut self, (stage, step): (usize, u64), time: Duration, what: &str) {
+    async fn took(&mut self, (stage, step): (usize, u64), time: Duration, what: &str) -> Duration {
         let began = self.until(stage, step).await;
         let took = self.until(stage, step + 1).await - began;
         // The step is seen to begin a moment after it has.
         assert!(took + Duration::from_millis(300) >= time, "{what} took {took:?}: too early");
         assert!(took <= time + LATE, "{what} took {took:?}: too late");
-        println!("{what} took {took:?}");
+        took
     }
 }
 
@@ -86,20 +86,21 @@ async fn nothing_is_promoted_early_by_a_clock_that_is_an_hour_off() {
     ] });
     ahead.post("/deployments", &document).await;
     ahead.post("/deployments/timed/start", &Value::Null).await;
-    let mut seen = Seen { redis: &redis, steps: Vec::new() };
+    let (mut seen, mut took) = (Seen { redis: &redis, steps: Vec::new() }, Vec::new());
 
     // The one that is ahead leads, alone, and dies while the canary waits.
-    seen.took((0, 2), Duration::from_secs(4), "the bake").await;
+    took.push(seen.took((0, 2), Duration::from_secs(4), "the bake").await);
     seen.until(1, 1).await;
     let mut behind = gateway("behind", "-3600s").await;
     ahead.kill();
-    seen.took((1, 1), Duration::from_secs(4), "the first pause").await;
+    took.push(seen.took((1, 1), Duration::from_secs(4), "the first pause").await);
     // The other one goes on, and dies as well.
     seen.until(1, 3).await;
     assert!(ahead.run().await, "{}", ahead.log());
     behind.kill();
-    seen.took((1, 3), Duration::from_secs(6), "the second pause").await;
-    seen.took((1, 5), Duration::from_secs(3), "the automatic gate").await;
+    took.push(seen.took((1, 3), Duration::from_secs(6), "the second pause").await);
+    took.push(seen.took((1, 5), Duration::from_secs(3), "the automatic gate").await);
+    println!("4 s, 4 s, 6 s and 3 s took {took:?}");
     // Nothing begins before its time by the store's clock.
     let began = seen.until(2, 1).await;
     assert!(began >= at && began - at < LATE, "the scheduled stage began {:?} late", began - at);

@@ -99,7 +99,7 @@ impl World {
                 }
             }
             assert!(clock::monotonic() - began < PATIENCE, "nobody answers {path}");
-            self.wake();
+            self.wake(None);
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -134,11 +134,12 @@ impl World {
         stages.map(|stage| stage["step"].as_u64().unwrap_or(0)).sum()
     }
 
-    /// Waits until a step is done that was not at `from`, or all are.
-    async fn moves_on(&mut self, from: u64) -> Duration {
+    /// Waits until a step is done that was not at `from`, or all are. Nobody but the sleeper stays asleep, or all would be.
+    async fn moves_on(&mut self, from: u64, sleeper: usize) -> Duration {
         let began = clock::monotonic();
         while self.progress() <= from && !self.is_over() {
             assert!(clock::monotonic() - began < PATIENCE, "it does not go on from step {from}");
+            self.wake(Some(sleeper));
             sleep(Duration::from_millis(10)).await;
         }
         clock::monotonic() - began
@@ -157,7 +158,7 @@ impl World {
         let began = clock::monotonic();
         while self.status()["state"] != "rolled_back" {
             assert!(clock::monotonic() - began < PATIENCE, "it is not undone: {}", self.status());
-            self.wake();
+            self.wake(None);
             sleep(Duration::from_millis(20)).await;
         }
         for flag in FLAGS {
@@ -168,10 +169,10 @@ impl World {
         }
     }
 
-    /// Those who sleep go on.
-    fn wake(&mut self) {
-        for gateway in &mut self.gateways {
-            if !gateway.is_dead() && gateway.is_asleep() {
+    /// Those who sleep go on, but for one.
+    fn wake(&mut self, but: Option<usize>) {
+        for (position, gateway) in self.gateways.iter_mut().enumerate() {
+            if but != Some(position) && !gateway.is_dead() && gateway.is_asleep() {
                 gateway.signal("CONT");
             }
         }
@@ -212,7 +213,7 @@ async fn a_leader_that_sleeps_does_nothing_twice_and_what_it_writes_late_is_refu
                 sleep(Duration::from_millis(5)).await;
                 continue;
             };
-            let took = world.moves_on(world.progress()).await;
+            let took = world.moves_on(world.progress(), sleeper).await;
             assert!(took < TAKEOVER, "cycle {slept}: {took:?}");
             world.slowest = world.slowest.max(took);
             world.gateways[sleeper].signal("CONT");
@@ -228,7 +229,7 @@ async fn a_leader_that_sleeps_does_nothing_twice_and_what_it_writes_late_is_refu
         }
         world.check().await;
     }
-    world.wake();
+    world.wake(None);
     let mut all = 0;
     for (gateway, late) in world.gateways.iter().zip(late) {
         let refused = refused(gateway).await.unwrap();

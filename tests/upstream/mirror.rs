@@ -1,7 +1,5 @@
 //! Shadow traffic: what is copied, what the copy says, and how its answer is compared.
 
-use std::time::Duration;
-
 use flaggate::model::Arm;
 use serde_json::json;
 

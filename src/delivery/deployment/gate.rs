@@ -93,7 +93,7 @@ impl Gate {
             _ => (&[], false),
         };
         if !known {
-            let hint = did_you_mean(kind, TYPES.into_iter());
+            let hint = did_you_mean(kind, TYPES);
             faults.add(gate.place("type"), format!("there is no gate {kind:?}{hint}; gates are {}", TYPES.join(", ")));
             return None;
         }

@@ -36,7 +36,7 @@ pub(super) fn read(
     let config = own.object(faults, "config");
     let wanted = wanted?;
     let Some(strategy) = STRATEGIES.into_iter().find(|known| *known == wanted) else {
-        let hint = did_you_mean(wanted, STRATEGIES.into_iter());
+        let hint = did_you_mean(wanted, STRATEGIES);
         let message = format!("there is no strategy {wanted:?}{hint}; strategies are {}", STRATEGIES.join(", "));
         faults.add(own.place("strategy"), message);
         return None;
