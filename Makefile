@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-takeover simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 th
 measure-takeover: setup ## stop conductors 200 times and kill them 50 times at each fail point (about an hour; a debug build)
 	FLAGGATE_CYCLES=200 cargo test --locked --test delivery takeover::a_leader_that_sleeps -- --nocapture
 	FLAGGATE_CYCLES=50 cargo test --locked --test delivery takeover::a_leader_that_dies -- --nocapture
+
+measure-metrics: setup ## count 100 000 requests, ask for 1 000 000 users and paths, and flood the log (about 10 minutes)
+	FLAGGATE_MEASURE=full cargo test --locked --release --test metrics -- --nocapture --test-threads 1
 
 simulate-judge: ## print what the judge does in simulated rollouts, the table of docs/delivery.md (some minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --lib judge::simulation::table -- --nocapture

@@ -1,4 +1,4 @@
-//! What counting one request by arms costs.
+//! What counting one request costs.
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::{hint::black_box, time::Duration};
@@ -6,9 +6,9 @@ use std::{hint::black_box, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use flaggate::{
     config::Config,
-    model::{Context, DocumentKey, Users, WorldRevision},
+    model::{CodeClass, Context, DocumentKey, Users, WorldRevision},
     snapshot::World,
-    telemetry::{Arms, CodeClass, Metrics, RouteArms},
+    telemetry::{Arms, Metrics, RouteArms},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -16,6 +16,8 @@ use serde_json::{Map, Value, json};
 /// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FLAGS: [&str; 5] = ["canary", "theme", "search", "banner", "limit"];
 
 fn config() -> Config {
     let text = "listeners = [{ name = \"web\", address = \"127.0.0.1:1\" }]\nstore.kind = \"memory\"\n\
@@ -30,31 +32,42 @@ fn count(criterion: &mut Criterion) {
     let next = config.upstreams.iter().position(|upstream| upstream.name == "next").unwrap();
     let routes = RouteArms::new(&arms, &config);
     let metrics = Metrics::new().for_config(&config);
-    let flags = ["canary", "theme"].map(|key| (DocumentKey::flag(key), json!({ "key": key }).to_string().into()));
+    let flags = FLAGS.map(|key| (DocumentKey::flag(key), json!({ "key": key }).to_string().into()));
     let snapshot = World::new(None).load(WorldRevision { epoch: "bench".into(), number: 1 }, flags);
     let attributes: Map<String, Value> = Map::new();
     let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
     let mut evaluator = snapshot.evaluator(context);
-    let given = ["canary", "theme"].map(|key| (key, evaluator.evaluate(snapshot.flag(key).unwrap()).unwrap()));
-    criterion.bench_function("count one request in the metrics", |bench| {
-        let time = Duration::from_micros(800);
-        bench.iter(|| metrics.count(Some(0), Some(("canary", next)), CodeClass::Success, black_box(time)));
+    let given = FLAGS.map(|key| (key, evaluator.evaluate(snapshot.flag(key).unwrap()).unwrap()));
+    let time = Duration::from_micros(800);
+    let mut users = (0..).map(|number: u64| Some(Users::place(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+    let in_metrics = |time| {
+        metrics.upstream_answered(next, time);
+        metrics.count(Some(0), Some(("canary", next)), CodeClass::Success, time);
+    };
+    let by_arms = |time: Duration, user| {
+        let micros = u64::try_from(time.as_micros()).unwrap();
+        routes.cell(0, "canary", next).unwrap().count(micros, false, user);
+        for (key, evaluation) in &given {
+            evaluation.arm(|| routes.variation(key, evaluation.variation())).count(micros, false, user);
+        }
+    };
+    let by_variation = || given.iter().for_each(|(_, evaluation)| evaluation.count_request(CodeClass::Success));
+    criterion.bench_function("count one request in the metrics", |bench| bench.iter(|| in_metrics(black_box(time))));
+    // One way of the route and five variations.
+    criterion.bench_function("count one request by six arms", |bench| {
+        bench.iter(|| by_arms(black_box(time), users.next().unwrap()));
     });
-    // One way of the route and two variations.
-    criterion.bench_function("count one request by three arms", |bench| {
+    criterion.bench_function("count one request by five variations", |bench| bench.iter(by_variation));
+    criterion.bench_function("count one request of five flags", |bench| {
         bench.iter(|| {
-            let user = Some(Users::place(Users::hash(black_box("user-12345"))));
-            routes.cell(0, "canary", next).unwrap().count(black_box(800), false, user);
-            for (key, evaluation) in &given {
-                let cell = evaluation.arm(|| routes.variation(key, evaluation.variation()));
-                cell.clone().count(black_box(800), false, user);
-            }
+            in_metrics(black_box(time));
+            by_arms(black_box(time), users.next().unwrap());
+            by_variation();
         });
     });
-    criterion.bench_function("take the counts of three arms", |bench| {
-        let count = || routes.cell(0, "canary", next).unwrap().count(800, false, None);
+    criterion.bench_function("take the counts of six arms", |bench| {
         bench.iter(|| {
-            count();
+            by_arms(time, None);
             arms.take()
         });
     });

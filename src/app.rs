@@ -6,6 +6,7 @@ mod conduct;
 mod control_plane;
 mod data_plane;
 mod follow;
+mod measure;
 mod reload;
 mod serve;
 
@@ -27,7 +28,7 @@ use crate::{
     config::Config,
     demo,
     gateway::{self, Parts},
-    store,
+    store::{self, StoreErrors},
     telemetry::access_log,
 };
 
@@ -72,7 +73,8 @@ impl App {
         let listener = control
             .block_on(tokio::net::TcpListener::bind(address))
             .with_context(|| format!("the admin listener cannot listen on {address}"))?;
-        let stores = store::open(&config.store)?;
+        let errors = StoreErrors::new();
+        let stores = errors.watch(store::open(&config.store)?);
         let run: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let (cell, sync, following) =
             control.block_on(follow_store(&config, &stores.documents, seed, address, &run))?;
@@ -81,6 +83,7 @@ impl App {
         let stop = CancellationToken::new();
         let data_plane = DataPlane::prepare(&config, &cell, &stores, control.handle())?;
         let DataPlane { parts, access_log, watching } = data_plane;
+        measure::measure(&parts, &sync, &errors)?;
         let counting = count(&stores, &parts, run.clone(), &stop);
         let analysing = analytics::analyse(watching, &stores, &parts, run.clone(), &stop);
         let reloading = Reloading::new(file, parts.current.clone(), parts.routing.clone(), parts.metrics.registry())?;

@@ -231,11 +231,21 @@ async fn an_openfeature_client_is_told_what_the_gateway_decides() {
     assert_eq!((seen.values().sum::<usize>(), seen["feature"]), (10_000, 1_429), "{seen:?}");
     assert!(seen["canary"] > 700 && seen["blue"] > 3_000 && seen["green"] > 3_000, "{seen:?}");
     // Evaluations of one flag are counted; those of all flags together say nothing about which is used.
-    let metrics = reqwest::get(format!("http://{}/metrics", gateway.admin)).await.unwrap().text().await.unwrap();
-    let of_color = |line: &&str| line.starts_with("flaggate_flag_evaluations_total{flag=\"color\"");
-    let counts =
-        metrics.lines().filter(of_color).map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap());
-    assert_eq!(counts.sum::<usize>(), 10_000 + seen["blue"] + seen["green"], "{metrics}");
+    let counted = async || {
+        let metrics = reqwest::get(format!("http://{}/metrics", gateway.admin)).await.unwrap().text().await.unwrap();
+        let of_color = |line: &&str| line.starts_with("flaggate_flag_evaluations_total{flag=\"color\"");
+        let counts = metrics.lines().filter(of_color).map(|line| line.rsplit(' ').next().unwrap().parse::<usize>());
+        counts.map(Result::unwrap).sum::<usize>()
+    };
+    let expected = 10_000 + seen["blue"] + seen["green"];
+    // The last ones are counted a moment after their answers.
+    for _ in 0..200 {
+        if counted().await >= expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(counted().await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,15 @@ async fn what_is_previewed_comes_to_pass() {
     }
     let rules = json!([{ "attribute": "plan", "operator": "equals", "value": "pro", "percentage": 80 }]);
     let patch = json!({ "rollout_percentage": 20, "targeting_rules": rules });
-    let written = world.written().await;
+    let mut written = world.written().await;
+    // The last visit is counted a moment after its answer.
+    let counted = |lines: &[String]| {
+        let lines = lines.iter().filter(|line| line.starts_with("flaggate_flag_evaluations_total{flag=\"flag\""));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+    };
+    while counted(&written.2) < 2_000 {
+        written = world.written().await;
+    }
     let told = world.preview("flag", &json!({ "patch": patch })).await;
     let whole = json!({ "name": "f", "rollout_enabled": true, "rollout_percentage": 20,
         "targeting_enabled": true, "targeting_rules": rules });

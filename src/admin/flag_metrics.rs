@@ -1,14 +1,18 @@
 //! The metrics of flags and of the snapshot, read when they are asked for: counting costs a request one atomic addition.
 
-use std::collections::HashMap;
-
 use prometheus::{
     Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-use crate::{clock, model::Reason, snapshot::SnapshotCell, store::SyncHandle};
+use crate::{
+    clock,
+    model::{CodeClass, DocumentKind, Reason},
+    snapshot::{Snapshot, SnapshotCell},
+    store::SyncHandle,
+    telemetry::DurationFamily,
+};
 
 /// Shows the counts that the snapshot holds. A removed flag's series go with it.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct FlagMetrics {
 /// The metrics of one moment.
 struct Shown {
     evaluations: IntCounterVec,
+    requests: IntCounterVec,
     revision: IntGauge,
     flags: IntGauge,
     age: IntGauge,
@@ -44,21 +49,7 @@ impl FlagMetrics {
 
     fn shown(&self) -> prometheus::Result<Vec<MetricFamily>> {
         let (shown, snapshot, sync) = (Shown::new()?, self.cell.load(), self.sync.status());
-        for (flag, variation, tally) in snapshot.tallies() {
-            for reason in Reason::ALL {
-                let count = tally.get(reason);
-                if count > 0 {
-                    shown
-                        .evaluations
-                        .get_metric_with(&HashMap::from([
-                            ("flag", flag),
-                            ("variation", variation),
-                            ("reason", reason.as_str()),
-                        ]))?
-                        .inc_by(count);
-                }
-            }
-        }
+        let durations = shown.count(&snapshot)?;
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         shown.revision.set(snapshot.revision().map_or(0, |revision| number(revision.number)));
         shown.flags.set(i64::try_from(snapshot.len()).unwrap_or(i64::MAX));
@@ -66,21 +57,29 @@ impl FlagMetrics {
         shown.store_up.set(i64::from(sync.store_up));
         shown.stale.set(sync.stale_for(clock::now()).as_secs_f64());
         shown.refused.set(i64::from(sync.alarm.is_some()));
+        for kind in DocumentKind::ALL {
+            shown.diagnostics.get_metric_with_label_values(&[kind.as_str()])?.set(0);
+        }
         for diagnostic in snapshot.diagnostics() {
             shown.diagnostics.get_metric_with_label_values(&[diagnostic.document.kind.as_str()])?.inc();
         }
         shown.build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?.set(1);
-        Ok(shown.collectors().into_iter().flat_map(|collector| collector.collect()).collect())
+        Ok(shown.collectors().into_iter().flat_map(|collector| collector.collect()).chain(durations).collect())
     }
 }
 
 impl Shown {
     fn new() -> prometheus::Result<Self> {
         let evaluations = Opts::new("flaggate_flag_evaluations_total", "Evaluations by flag, variation and reason.");
+        let requests = Opts::new(
+            "flaggate_variation_requests_total",
+            "Requests by the variations that their route's flags gave, and by what became of them.",
+        );
         let diagnostics = Opts::new("flaggate_diagnostics", "Faults of documents in the store, by kind of document.");
         let build = Opts::new("flaggate_build_info", "1, labelled with the version.");
         Ok(Self {
             evaluations: IntCounterVec::new(evaluations, &["flag", "variation", "reason"])?,
+            requests: IntCounterVec::new(requests, &["flag", "variation", "code_class"])?,
             revision: IntGauge::new("flaggate_snapshot_revision", "Number of the revision that is served.")?,
             flags: IntGauge::new("flaggate_snapshot_flags", "Flags that are served.")?,
             age: IntGauge::new("flaggate_snapshot_age_seconds", "Time since the snapshot was applied.")?,
@@ -98,9 +97,28 @@ impl Shown {
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 9] {
-        let Self { evaluations, revision, flags, age, store_up, stale, refused, diagnostics, build } = self;
-        [evaluations, revision, flags, age, store_up, stale, refused, diagnostics, build]
+    /// Takes over what the flags counted, and gives how long their requests took.
+    fn count(&self, snapshot: &Snapshot) -> prometheus::Result<Option<MetricFamily>> {
+        let mut durations = DurationFamily::new(
+            "flaggate_variation_duration_seconds",
+            "Time from the header of a variation's request to the end of its response, of those that say something of \
+             the upstream. The sum is worked out from buckets that are 1/16 wide.",
+        );
+        for (flag, variation, tally) in snapshot.tallies() {
+            let counts = Reason::ALL.into_iter().map(|reason| (&self.evaluations, reason.as_str(), tally.get(reason)));
+            let requests =
+                CodeClass::ALL.into_iter().map(|class| (&self.requests, class.as_str(), tally.requests(class)));
+            for (counter, label, count) in counts.chain(requests).filter(|(_, _, count)| *count > 0) {
+                counter.get_metric_with_label_values(&[flag, variation, label])?.inc_by(count);
+            }
+            durations.add(&[("flag", flag), ("variation", variation)], &tally.latency());
+        }
+        Ok(durations.finish())
+    }
+
+    fn collectors(&self) -> [&dyn Collector; 10] {
+        let Self { evaluations, requests, revision, flags, age, store_up, stale, refused, diagnostics, build } = self;
+        [evaluations, requests, revision, flags, age, store_up, stale, refused, diagnostics, build]
     }
 }
 

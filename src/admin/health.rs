@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use prometheus::TextEncoder;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Admin, openapi::Problem, problem};
-use crate::clock;
+use crate::{clock, telemetry::Exposition};
 
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
@@ -74,14 +73,18 @@ async fn diagnostics(State(admin): State<Admin>) -> Json<Value> {
     }))
 }
 
-/// The metrics in Prometheus' text format.
+/// The metrics in Prometheus' text format, or as OpenMetrics for who accepts that.
 #[utoipa::path(
     get, path = "/metrics", tag = "health", security(("token" = ["viewer"])),
     responses((status = 200, description = "the metrics", body = String, content_type = "text/plain"))
 )]
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match TextEncoder::new().encode_to_string(&admin.registry.gather()) {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let exposition = Exposition::preferred(Some(&accept.join(",")));
+    match exposition.encode(&admin.registry.gather()) {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, exposition.content_type()), (header::VARY, "accept")], text).into_response()
+        }
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("the metrics cannot be shown: {error}")),
     }
 }

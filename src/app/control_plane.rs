@@ -8,10 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{calls, conduct};
 use crate::{
-    admin::{
-        self, Access, Admin, Explain, FlagMetrics, KillMetrics, Live, LiveLimits, Recomputes, Reload, Training,
-        UsageWatch,
-    },
+    admin::{self, Access, Admin, Explain, Live, LiveLimits, Recomputes, Reload, Training, UsageWatch},
     gateway::{Explainer, Parts},
     store::{Opened, ProfileStore, SyncHandle},
     tracking::{Moves, Tracked},
@@ -29,9 +26,7 @@ pub(super) fn control_plane(
     let Parts { config, current, cell, metrics, drain, profiles, recent, observers, .. } = parts;
     let Opened { documents: store, profiles: profile_store, counters, analytics } = stores;
     let (registry, failed) = (metrics.registry().clone(), "failed to register the metrics");
-    FlagMetrics::register(&registry, cell.clone(), sync.clone()).context(failed)?;
-    KillMetrics::register(&registry, cell.clone()).context(failed)?;
-    let moves = Moves::register(&registry).context(failed)?;
+    let moves = Moves::register(&registry, cell.clone()).context(failed)?;
     let profile_store: Arc<dyn ProfileStore> =
         Arc::new(Tracked::start(Arc::clone(profile_store), cell.clone(), moves.clone()));
     let (client, notifier) = calls::calls(parts)?;

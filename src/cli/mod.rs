@@ -26,15 +26,22 @@ mod transfer;
 mod vectors;
 
 use std::{
+    env,
     io::{IsTerminal, Write},
+    panic,
     path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::{app::App, config::Config};
+use crate::{
+    app::App,
+    config::Config,
+    telemetry::{LastLines, ProcessLog},
+};
 
 use self::{
     failure::{Failure, Kind},
@@ -179,10 +186,10 @@ pub fn main() -> ExitCode {
         Command::Apply(apply) => apply.run(),
         Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
-        Command::Eval { evaluate, .. } => {
-            start_logging("warn");
-            evaluate.run().map(|()| ExitCode::SUCCESS)
-        }
+        Command::Eval { evaluate, .. } => start_logging("warn").and_then(|_last_lines| {
+            evaluate.run()?;
+            Ok(ExitCode::SUCCESS)
+        }),
     };
     outcome.unwrap_or_else(|error| {
         log_error(&format!("{error:#}"));
@@ -198,17 +205,32 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 }
 
 fn run(path: &std::path::Path) -> Result<ExitCode> {
-    start_logging("info,pingora=warn,pingora_core=warn");
-    let config = Config::load(path, std::env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let _last_lines = start_logging("info,pingora=warn,pingora_core=warn")?;
+    let config = Config::load(path, env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
     App::start(config, Some(path.to_owned()), None)?.serve();
     Ok(ExitCode::SUCCESS)
 }
 
 /// Logs to standard error; `FLAGGATE_LOG` says what.
-fn start_logging(default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FLAGGATE_LOG").unwrap_or_else(|_| default.into());
+fn start_logging(default: &str) -> Result<LastLines> {
+    let filter = EnvFilter::try_from_env("FLAGGATE_LOG").unwrap_or_else(|_| default.into());
     let colors = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
+    let (log, last_lines) = ProcessLog::start(colors).context("failed to start the log")?;
+    tracing_subscriber::registry().with(filter).with(log).init();
+    log_panics();
+    Ok(last_lines)
+}
+
+/// Tells of panics as of everything else, in one line; who wants a trace gets it as well.
+fn log_panics() {
+    let default = panic::take_hook();
+    let wants_trace = env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted != "0");
+    panic::set_hook(Box::new(move |panic| {
+        log::error!("{panic}");
+        if wants_trace {
+            default(panic);
+        }
+    }));
 }
 
 fn eval_vectors(file: &std::path::Path, quirks: Quirks) -> Result<ExitCode> {

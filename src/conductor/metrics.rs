@@ -16,8 +16,14 @@ use crate::{
 pub struct Rollbacks(IntCounterVec);
 
 /// Reads the metrics of stages from what is served. Their labels are names of documents.
+#[derive(Debug)]
 pub struct DeploymentMetrics {
     cell: SnapshotCell,
+    descriptions: Vec<Desc>,
+}
+
+/// The metrics of one moment.
+struct Shown {
     states: IntGaugeVec,
     durations: GaugeVec,
 }
@@ -57,41 +63,55 @@ impl DeploymentMetrics {
     /// # Errors
     /// They are registered already.
     pub fn register(registry: &Registry, cell: SnapshotCell) -> prometheus::Result<()> {
-        let states = Opts::new("flaggate_deployment_stage", "1 for the state that a stage of a deployment is in.");
-        let durations = Opts::new(
-            "flaggate_deployment_stage_duration_seconds",
-            "How long a stage took, or takes so far until its last step.",
-        );
-        registry.register(Box::new(Self {
-            cell,
-            states: IntGaugeVec::new(states, &["deployment", "stage", "state"])?,
-            durations: GaugeVec::new(durations, &["deployment", "stage"])?,
-        }))
-    }
-}
-
-impl Collector for DeploymentMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.states.desc().into_iter().chain(self.durations.desc()).collect()
+        let Shown { states, durations } = Shown::new()?;
+        let descriptions = states.desc().into_iter().chain(durations.desc()).cloned().collect();
+        registry.register(Box::new(Self { cell, descriptions }))
     }
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        self.states.reset();
-        self.durations.reset();
+    fn shown(&self) -> prometheus::Result<Vec<MetricFamily>> {
+        let Shown { states, durations } = Shown::new()?;
         for document in self.cell.load().deployments() {
             let Ok(status) = Status::read(document.fields().get("status")) else { continue };
             for stage in &status.stages {
                 for state in StageState::ALL {
                     let is_in = i64::from(state == stage.state);
-                    self.states.with_label_values(&[document.id(), &stage.name, state.as_str()]).set(is_in);
+                    let labels = [document.id(), &stage.name, state.as_str()];
+                    states.get_metric_with_label_values(&labels)?.set(is_in);
                 }
                 let until = stage.ended_at.or(stage.since);
                 if let (Some(from), Some(until)) = (stage.started_at, until) {
                     let seconds = until.duration_since(from).as_secs_f64().max(0.0);
-                    self.durations.with_label_values(&[document.id(), &stage.name]).set(seconds);
+                    durations.get_metric_with_label_values(&[document.id(), &stage.name])?.set(seconds);
                 }
             }
         }
-        self.states.collect().into_iter().chain(self.durations.collect()).collect()
+        Ok(states.collect().into_iter().chain(durations.collect()).collect())
+    }
+}
+
+impl Shown {
+    fn new() -> prometheus::Result<Self> {
+        let states = Opts::new("flaggate_deployment_stage", "1 for the state that a stage of a deployment is in.");
+        let durations = Opts::new(
+            "flaggate_deployment_stage_duration_seconds",
+            "How long a stage took, or takes so far until its last step.",
+        );
+        Ok(Self {
+            states: IntGaugeVec::new(states, &["deployment", "stage", "state"])?,
+            durations: GaugeVec::new(durations, &["deployment", "stage"])?,
+        })
+    }
+}
+
+impl Collector for DeploymentMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.shown().unwrap_or_else(|error| {
+            log::error!("failed to show the metrics of deployments: {error}");
+            Vec::new()
+        })
     }
 }

@@ -13,7 +13,7 @@ use super::{
     lanes::{LANES, md5_buckets},
     segment::{Scope, Segment, SegmentIndex},
 };
-use crate::model::{ArmCell, Context, Detail, Reason};
+use crate::model::{ArmCell, CodeClass, Context, Detail, Reason};
 
 /// Where evaluation finds flags.
 pub trait Flags {
@@ -90,9 +90,14 @@ impl<'s> Evaluation<'s> {
         self.reason != Reason::PrerequisitesNotMet
     }
 
-    /// Counts this evaluation in the flag's metrics.
+    /// Counts this evaluation, which an application asked for, in the flag's metrics.
     pub fn count(&self) {
         self.outcome.tally.count(self.reason);
+    }
+
+    /// Counts this evaluation, and what became of the request that it was made for.
+    pub fn count_request(&self, class: CodeClass) {
+        self.outcome.tally.count_request(self.reason, class);
     }
 
     /// Where the requests of this variation are counted; `make` is asked once in the variation's life.

@@ -17,7 +17,7 @@ use super::{
     split::Draw,
     unit::Unit,
 };
-use crate::model::{ArmCell, Context, Detail, Effect, Fault, Reason};
+use crate::model::{ArmCell, CodeClass, Context, Detail, Effect, Fault, Latency, Reason};
 
 /// The position of a flag in its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,24 +246,54 @@ pub struct Outcome {
     pub(crate) tally: Arc<VariationTally>,
 }
 
+/// Requests by what became of them.
+type RequestCounts = [AtomicU64; CodeClass::ALL.len()];
+
 /// How often a variation was given, by reason. Shared between the versions of a flag, so counts stay exact.
+///
+/// Invariant: one addition counts an evaluation and what became of its request, so that both are always of the same
+/// requests.
 #[derive(Debug, Default)]
 pub struct VariationTally {
-    reasons: [AtomicU64; Reason::ALL.len()],
+    /// What applications asked for.
+    asked: [AtomicU64; Reason::ALL.len()],
+    /// Requests that are over, by what became of them; made with the first, as most flags of many are no route's.
+    requests: OnceLock<Box<[RequestCounts; Reason::ALL.len()]>>,
     /// What became of the requests for which it was given, if it decides over any.
     arm: OnceLock<Arc<ArmCell>>,
 }
 
 impl VariationTally {
-    /// Counts one evaluation.
+    /// Counts one evaluation that an application asked for.
     pub fn count(&self, reason: Reason) {
-        self.reasons[reason.index()].fetch_add(1, Ordering::Relaxed);
+        self.asked[reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the evaluation for a request to the gateway, and what became of that.
+    pub fn count_request(&self, reason: Reason, class: CodeClass) {
+        self.requests.get_or_init(Box::default)[reason.index()][class.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many evaluations were counted with this reason.
     #[must_use]
     pub fn get(&self, reason: Reason) -> u64 {
-        self.reasons[reason.index()].load(Ordering::Relaxed)
+        let requests = self.requests.get().into_iter().flat_map(|counts| &counts[reason.index()]);
+        let requests: u64 = requests.map(|count| count.load(Ordering::Relaxed)).sum();
+        self.asked[reason.index()].load(Ordering::Relaxed) + requests
+    }
+
+    /// How many requests it was given for that ended so.
+    #[must_use]
+    pub fn requests(&self, class: CodeClass) -> u64 {
+        let requests = self.requests.get().into_iter().flat_map(|counts| counts.iter());
+        requests.map(|counts| counts[class.index()].load(Ordering::Relaxed)).sum()
+    }
+
+    /// How long its requests took, as far as that says anything about it (see [`crate::model::ArmCounts`]), since it is
+    /// there.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        self.arm.get().map(|arm| arm.latency()).unwrap_or_default()
     }
 
     /// Where its requests are counted; `make` is asked once in its life.

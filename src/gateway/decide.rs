@@ -92,8 +92,6 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
 pub(super) trait Evaluated {
     /// Whether a flag was evaluated.
     fn has_seen(&self, key: &str) -> bool;
-    /// Counts what was evaluated.
-    fn count(&self);
     /// What each flag gave.
     fn given(&self) -> GivenFlags;
 }
@@ -104,12 +102,6 @@ pub(super) type GivenFlags = SmallVec<[Given; 8]>;
 impl Evaluated for RouteFlags<'_, '_, '_> {
     fn has_seen(&self, key: &str) -> bool {
         self.seen.iter().any(|(known, _)| *known == key)
-    }
-
-    fn count(&self) {
-        for evaluation in self.seen.iter().filter_map(|(_, evaluation)| evaluation.as_ref()) {
-            evaluation.count();
-        }
     }
 
     fn given(&self) -> GivenFlags {

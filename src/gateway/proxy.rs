@@ -384,7 +384,6 @@ impl Witness for Counting<'_> {
     fn tried(&mut self, _tried: &Tried<'_>) {}
 
     fn decided(&mut self, seen: &Seen<'_>) {
-        seen.flags.count();
         self.given = seen.flags.given();
         let user_id = seen.context.user_id;
         self.user = (!user_id.is_empty()).then(|| Users::place(Users::hash(user_id)));

@@ -11,7 +11,8 @@ use crate::{
     clock,
     config::UpstreamIndex,
     eval::{CompiledFlag, Evaluation},
-    telemetry::{AccessLine, CodeClass, Observed, ObservedFlag},
+    model::CodeClass,
+    telemetry::{AccessLine, Observed, ObservedFlag},
 };
 
 /// How a request ended.
@@ -40,7 +41,9 @@ impl Gateway {
             decision: exchange.prepared.as_ref().map(|prepared| (prepared.strategy, prepared.upstream)),
             given: exchange.given.iter().filter_map(|given| given.resolve(&*exchange.snapshot)).collect(),
         };
-        exchange.routing.metrics.count(exchange.route, end.decision, CodeClass::of(status), end.duration);
+        let class = CodeClass::of(status);
+        exchange.routing.metrics.count(exchange.route, end.decision, class, end.duration);
+        end.given.iter().for_each(|(_, evaluation)| evaluation.count_request(class));
         self.count_arms(exchange, &end);
         shadow.end(status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED)));
         if self.observers.is_wanted() {

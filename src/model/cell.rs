@@ -2,7 +2,10 @@
 
 use std::{
     array, fmt,
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
 };
 
 use super::arm::{ArmCounts, Latency, Users};
@@ -19,6 +22,8 @@ pub struct ArmCell {
     buckets: [AtomicU64; Latency::BUCKETS],
     users: [AtomicU8; Users::REGISTERS],
     users_with_error: [AtomicU8; Users::REGISTERS],
+    /// The latency of all that was taken. Who counts does not touch it.
+    taken: Mutex<Latency>,
 }
 
 impl ArmCell {
@@ -39,6 +44,7 @@ impl ArmCell {
     #[must_use]
     pub fn take(&self) -> Option<ArmCounts> {
         let mut taken = ArmCounts::default();
+        let mut before = self.taken();
         for (number, bucket) in (0..).zip(&self.buckets) {
             if bucket.load(Ordering::Relaxed) == 0 {
                 continue;
@@ -52,16 +58,39 @@ impl ArmCell {
         if taken.requests == 0 {
             return None;
         }
+        before.merge(&taken.latency);
+        drop(before);
         drain(&self.users, &mut taken.users);
         drain(&self.users_with_error, &mut taken.users_with_error);
         Some(taken)
+    }
+
+    /// How long all requests took that were ever counted, taken or not. It never goes down.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        // Nothing is taken meanwhile.
+        let before = self.taken();
+        let mut latency = before.clone();
+        for (number, bucket) in (0..).zip(&self.buckets) {
+            latency.add(number, bucket.load(Ordering::Relaxed) % ERROR);
+        }
+        latency
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Latency> {
+        self.taken.lock().expect("nothing panics while it holds what was taken")
     }
 }
 
 impl Default for ArmCell {
     fn default() -> Self {
         let registers = || array::from_fn(|_| AtomicU8::new(0));
-        Self { buckets: array::from_fn(|_| AtomicU64::new(0)), users: registers(), users_with_error: registers() }
+        Self {
+            buckets: array::from_fn(|_| AtomicU64::new(0)),
+            users: registers(),
+            users_with_error: registers(),
+            taken: Mutex::default(),
+        }
     }
 }
 
@@ -130,9 +159,12 @@ mod tests {
                 })
                 .collect();
             let taking = scope.spawn(|| {
-                let mut taken = Vec::new();
+                let (mut taken, mut seen) = (Vec::new(), 0);
                 while !over.load(Ordering::Relaxed) {
                     taken.extend(cell.take());
+                    let all = cell.latency().requests();
+                    assert!(all >= seen, "{seen}, then {all}");
+                    seen = all;
                 }
                 taken
             });
@@ -151,6 +183,7 @@ mod tests {
             total.merge(&rest);
         }
         assert_eq!((total.requests, total.errors), (THREADS * EACH, THREADS * EACH / 5));
+        assert_eq!(cell.latency(), total.latency);
         let mut users = Users::default();
         (0..THREADS).flat_map(|thread| (0..100).map(move |number| thread * EACH + number)).for_each(|number| {
             users.add(user(number).unwrap());

@@ -4,6 +4,7 @@ mod arm;
 mod attribute;
 mod cell;
 mod change;
+mod code_class;
 mod deployment;
 mod difference;
 mod document;
@@ -24,6 +25,7 @@ pub use arm::{Arm, ArmCounts, Latency, LatencyBucket, Sketch, Subject, Users, Vi
 pub use attribute::{Attribute, Attributes, Context, NoAttributes, parse_number};
 pub use cell::ArmCell;
 pub use change::{Action, Change, DocumentKey, DocumentKind};
+pub use code_class::CodeClass;
 pub use deployment::DeploymentDocument;
 pub use difference::{Difference, differences};
 pub use document::{Kept, MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_NESTING, is_writable_key, unreadable};

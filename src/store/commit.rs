@@ -76,7 +76,8 @@ pub(super) fn number_at(place: &str) -> Option<u64> {
 
 /// The hint for an audit entry.
 pub(super) fn hint(entry: &AuditEntry) -> Hint {
-    Hint { revision: entry.revision.clone(), document: entry.document.clone(), action: entry.action }
+    let AuditEntry { revision, document, action, at, .. } = entry;
+    Hint { revision: revision.clone(), document: document.clone(), action: *action, at: Some(*at) }
 }
 
 /// The writes that a reseed consists of: what is not named goes, what is named comes or stays.
@@ -97,7 +98,7 @@ pub(super) fn reseeding(
 
 /// The one hint of a reseed: at another epoch everybody loads in full, whatever it names.
 pub(super) fn reseed_hint(revision: WorldRevision) -> Hint {
-    Hint { revision, document: DocumentKey::flag(""), action: Action::Updated }
+    Hint { revision, document: DocumentKey::flag(""), action: Action::Updated, at: None }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ mod tests {
 
     fn hint(number: u64) -> Hint {
         let revision = WorldRevision { epoch: "e".into(), number };
-        Hint { revision, document: DocumentKey::flag("a"), action: Action::Updated }
+        Hint { revision, document: DocumentKey::flag("a"), action: Action::Updated, at: None }
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod backup;
 mod commit;
 mod counters;
 mod embedded;
+mod errors;
 mod feed;
 mod lease;
 mod memory;
@@ -33,6 +34,7 @@ pub use analytics::{
 };
 pub use counters::{Batch, COUNTS_KEPT, Counted, CounterStore, Evaluations, MemoryCounters, Running, flush_counts};
 pub use embedded::EmbeddedStore;
+pub use errors::StoreErrors;
 pub use lease::Lease;
 pub use memory::MemoryStore;
 pub use presence::{Gateway, SeenGateway, give_signs_of_life};
@@ -114,6 +116,9 @@ pub struct Hint {
     pub document: DocumentKey,
     /// How.
     pub action: Action,
+    /// When, by the clock of who wrote it; none: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// One line of the audit log.

@@ -1,14 +1,20 @@
 //! The metrics of the gateway, and handles to them that cost no look-up on the way of a request.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 
-use super::mirror::{MirrorMetrics, Mirrors};
-use crate::config::{self, Config, UpstreamIndex};
+use super::{
+    histogram::{DurationVec, Durations},
+    mirror::{MirrorMetrics, Mirrors},
+};
+use crate::{
+    config::{self, Config, UpstreamIndex},
+    model::CodeClass,
+};
 
 /// The label of a route, strategy or upstream where there is none.
 pub const NONE: &str = "none";
@@ -18,10 +24,6 @@ pub const DEFAULT_STRATEGY: &str = "default";
 
 const STRATEGIES: [&str; 4] = ["features", "canary", "blue_green", DEFAULT_STRATEGY];
 
-/// From half a millisecond to a minute.
-pub(super) const SECONDS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-
 /// Every metric of the gateway, registered.
 ///
 /// Invariant: labels come from the configuration only, never from a request.
@@ -29,8 +31,8 @@ pub(super) const SECONDS: [f64; 16] =
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
+    request_duration: DurationVec,
+    upstream_duration: DurationVec,
     endpoint_healthy: IntGaugeVec,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
@@ -50,36 +52,18 @@ pub struct ProfileMetrics {
     pub unavailable: IntCounter,
 }
 
-/// The hundreds of a response's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum CodeClass {
-    /// 1xx: an upgraded connection.
-    Informational,
-    /// 2xx.
-    Success,
-    /// 3xx.
-    Redirection,
-    /// 4xx.
-    ClientError,
-    /// 5xx.
-    ServerError,
-    /// No response was sent: the client went away.
-    None,
-}
-
 /// The handles of one configuration's routes and upstreams.
 #[derive(Debug)]
 pub struct RequestMetrics {
     routes: Vec<RouteHandles>,
     unmatched: RouteHandles,
-    upstream_duration: Vec<Histogram>,
+    upstream_duration: Vec<Arc<Durations>>,
 }
 
 #[derive(Debug)]
 struct RouteHandles {
     arms: Vec<Arm>,
-    durations: Vec<(Option<UpstreamIndex>, Histogram)>,
+    durations: Vec<(Option<UpstreamIndex>, Arc<Durations>)>,
 }
 
 /// One way that a route's requests can go.
@@ -95,12 +79,17 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
         let requests = Opts::new("flaggate_requests_total", "Requests by what became of them.");
-        let request_duration =
-            seconds("flaggate_request_duration_seconds", "Time from a request's header to the end of its response.");
-        let upstream_duration =
-            seconds("flaggate_upstream_duration_seconds", "Time from choosing an endpoint to its response's header.");
+        let request_duration = DurationVec::new(
+            "flaggate_request_duration_seconds",
+            "Time from a request's header to the end of its response.",
+            &["route", "upstream"],
+        );
+        let upstream_duration = DurationVec::new(
+            "flaggate_upstream_duration_seconds",
+            "Time from choosing an endpoint to its response's header.",
+            &["upstream"],
+        );
         let look_ups = Opts::new("flaggate_profile_lookups_total", "Look-ups of users' profiles by how they went.");
         let look_ups = register(&registry, IntCounterVec::new(look_ups, &["result"]));
         let look_up = |result: &str| look_ups.with_label_values(&[result]);
@@ -110,8 +99,8 @@ impl Metrics {
                 &registry,
                 IntCounterVec::new(requests, &["route", "strategy", "upstream", "code_class"]),
             ),
-            request_duration: register(&registry, HistogramVec::new(request_duration, &["route", "upstream"])),
-            upstream_duration: register(&registry, HistogramVec::new(upstream_duration, &["upstream"])),
+            request_duration: register(&registry, request_duration),
+            upstream_duration: register(&registry, upstream_duration),
             endpoint_healthy: register(&registry, IntGaugeVec::new(healthy, &["upstream", "endpoint"])),
             requests_in_flight: register(
                 &registry,
@@ -192,7 +181,7 @@ impl Metrics {
             unmatched: self.route(NONE, &[(NONE, None)], upstreams),
             upstream_duration: upstreams
                 .iter()
-                .map(|upstream| self.upstream_duration.with_label_values(&[upstream.name.as_str()]))
+                .map(|upstream| self.upstream_duration.with(&[upstream.name.as_str()]))
                 .collect(),
         }
     }
@@ -206,10 +195,10 @@ impl Metrics {
             }
         }
         for [route, upstream] in before.durations.difference(&now.durations) {
-            remove(&self.request_duration, &[route, upstream]);
+            self.request_duration.remove(&[route, upstream]);
         }
         for upstream in before.upstreams.difference(&now.upstreams) {
-            remove(&self.upstream_duration, &[upstream]);
+            self.upstream_duration.remove(&[upstream]);
         }
         for [upstream, endpoint] in before.endpoints.difference(&now.endpoints) {
             remove(&self.endpoint_healthy, &[upstream, endpoint]);
@@ -226,10 +215,10 @@ impl Metrics {
         upstreams: &[config::Upstream],
     ) -> RouteHandles {
         let name = |upstream: Option<UpstreamIndex>| upstream.map_or(NONE, |index| upstreams[index].name.as_str());
-        let mut durations: Vec<(Option<UpstreamIndex>, Histogram)> = Vec::new();
+        let mut durations: Vec<(Option<UpstreamIndex>, Arc<Durations>)> = Vec::new();
         for &(_, upstream) in arms {
             if durations.iter().all(|(known, _)| *known != upstream) {
-                durations.push((upstream, self.request_duration.with_label_values(&[route, name(upstream)])));
+                durations.push((upstream, self.request_duration.with(&[route, name(upstream)])));
             }
         }
         let arms = arms.iter().map(|&(strategy, upstream)| Arm {
@@ -289,49 +278,17 @@ impl RequestMetrics {
         let handles = route.and_then(|route| self.routes.get(route)).unwrap_or(&self.unmatched);
         let (strategy, upstream) = decision.map_or((NONE, None), |(strategy, upstream)| (strategy, Some(upstream)));
         if let Some(arm) = handles.arms.iter().find(|arm| arm.upstream == upstream && arm.strategy == strategy) {
-            arm.requests[class as usize].inc();
+            arm.requests[class.index()].inc();
         }
         if let Some((_, histogram)) = handles.durations.iter().find(|(known, _)| *known == upstream) {
-            histogram.observe(duration.as_secs_f64());
+            histogram.observe(duration);
         }
     }
 
     /// Records how long an upstream took to answer.
     pub fn upstream_answered(&self, upstream: UpstreamIndex, duration: Duration) {
         if let Some(histogram) = self.upstream_duration.get(upstream) {
-            histogram.observe(duration.as_secs_f64());
-        }
-    }
-}
-
-impl CodeClass {
-    /// Every class, in the order of its number.
-    pub const ALL: [Self; 6] =
-        [Self::Informational, Self::Success, Self::Redirection, Self::ClientError, Self::ServerError, Self::None];
-
-    /// The class of a status; none where no response was sent.
-    #[must_use]
-    pub fn of(status: Option<u16>) -> Self {
-        match status {
-            Some(100..=199) => Self::Informational,
-            Some(200..=299) => Self::Success,
-            Some(300..=399) => Self::Redirection,
-            Some(400..=499) => Self::ClientError,
-            Some(_) => Self::ServerError,
-            None => Self::None,
-        }
-    }
-
-    /// The value of the label `code_class`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirection => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-            Self::None => NONE,
+            histogram.observe(duration);
         }
     }
 }

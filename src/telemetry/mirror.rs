@@ -2,7 +2,11 @@
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::metrics::{SECONDS, register, remove};
+use super::metrics::{register, remove};
+
+/// From half a millisecond to a minute.
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// What became of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

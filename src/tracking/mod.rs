@@ -13,7 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, Opts, Registry,
+    core::{Collector, Desc},
+    proto::{LabelPair, MetricFamily},
+};
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::sleep_until};
 
@@ -66,16 +70,23 @@ enum Activity {
 #[derive(Clone, Debug)]
 pub struct Moves(IntCounterVec);
 
+/// Shows the moves of the segments that there are.
+#[derive(Debug)]
+struct ShownMoves {
+    moves: Moves,
+    cell: SnapshotCell,
+}
+
 impl Moves {
-    /// The counter, registered.
+    /// The counter, registered. A removed segment's series go with it.
     ///
     /// # Errors
     /// It is registered already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, cell: SnapshotCell) -> prometheus::Result<Self> {
         let about = Opts::new("flaggate_segment_moves_total", "Users who entered or left a segment, as seen here.");
-        let counter = IntCounterVec::new(about, &["segment", "change"])?;
-        registry.register(Box::new(counter.clone()))?;
-        Ok(Self(counter))
+        let moves = Self(IntCounterVec::new(about, &["segment", "change"])?);
+        registry.register(Box::new(ShownMoves { moves: moves.clone(), cell }))?;
+        Ok(moves)
     }
 
     /// Counts users who moved.
@@ -87,6 +98,22 @@ impl Moves {
                 }
             }
         }
+    }
+}
+
+impl Collector for ShownMoves {
+    fn desc(&self) -> Vec<&Desc> {
+        self.moves.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (mut families, snapshot) = (self.moves.0.collect(), self.cell.load());
+        let is_there = |label: &LabelPair| label.name() != "segment" || snapshot.segment(label.value()).is_some();
+        for family in &mut families {
+            family.mut_metric().retain(|metric| metric.get_label().iter().all(is_there));
+        }
+        families.retain(|family| !family.get_metric().is_empty());
+        families
     }
 }
 
@@ -298,7 +325,8 @@ mod tests {
         let world = World::new(None).load(revision, [(DocumentKey::segment("paying"), segment.into())]);
         assert!(publisher.publish(world));
         let store: Arc<dyn ProfileStore> = Arc::new(MemoryProfiles::new());
-        let tracked = Tracked::start(Arc::clone(&store), cell, Moves::register(&Registry::new()).unwrap());
+        let moves = Moves::register(&Registry::new(), cell.clone()).unwrap();
+        let tracked = Tracked::start(Arc::clone(&store), cell, moves);
         let mut moved = tracked.moved_users().await.unwrap();
         let attributes = json!({ "plan": "pro" }).as_object().cloned().unwrap();
         let profile = Profile { attributes, ..Profile::default() };

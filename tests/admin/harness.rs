@@ -155,7 +155,7 @@ async fn listen_to(
     FlagMetrics::register(&registry, cell.clone(), sync.clone()).unwrap();
     KillMetrics::register(&registry, cell.clone()).unwrap();
     let live = Live::start(&sync, cell.clone(), drain.clone(), LiveLimits::default());
-    let moves = Moves::register(&registry).unwrap();
+    let moves = Moves::register(&registry, cell.clone()).unwrap();
     let profile_store: Arc<dyn ProfileStore> = Arc::new(Tracked::start(profile_store, cell.clone(), moves.clone()));
     live.tell_moves(profile_store.clone());
     let admin = Admin {

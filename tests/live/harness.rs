@@ -56,7 +56,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
     let live = Live::start(&sync, cell.clone(), drain.clone(), limits);
     tokio::spawn(follower.run(std::future::pending()));
     assert!(sync.ready().await);
-    let moves = Moves::register(metrics.registry()).unwrap();
+    let moves = Moves::register(metrics.registry(), cell.clone()).unwrap();
     let admin = Admin {
         access: Access::new(config).unwrap(),
         store: store.clone(),

@@ -30,7 +30,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(&self) -> Result<ExitCode> {
         // The simulated users lose a connection now and then; that is not the gateway's.
-        start_logging("warn,pingora_core::connectors=off");
+        let _last_lines = start_logging("warn,pingora_core::connectors=off")?;
         let config = Config::parse("config/demo.toml", demo::CONFIG, std::env::vars());
         let config = config.map_err(|error| anyhow::anyhow!("{error}"))?;
         let (gateway, admin) = (config.listeners[0].address, config.admin.address);

@@ -46,6 +46,8 @@ struct Sent {
     kind: String,
     key: Arc<str>,
     action: Action,
+    #[serde(default)]
+    at: Option<String>,
 }
 
 /// Subscribes to hints; when this returns, the server has confirmed it.
@@ -109,6 +111,8 @@ fn hint(message: &Msg) -> Option<Hint> {
         revision: WorldRevision { epoch: sent.epoch, number: sent.revision },
         document: DocumentKey { kind: kind(&sent.kind)?, key: sent.key },
         action: sent.action,
+        // Another program may write it as it likes.
+        at: sent.at.and_then(|at| at.parse().ok()),
     })
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::metrics::SyncMetrics;
 use crate::{
+    clock,
     model::{Action, Change, DocumentKey, WorldRevision},
     snapshot::{Publisher, Snapshot, World},
     store::backup::LastGood,
@@ -14,6 +16,7 @@ pub(super) struct Compiler {
     environment: Option<String>,
     region: Option<String>,
     publisher: Publisher,
+    metrics: SyncMetrics,
     compiled: Mutex<Compiled>,
 }
 
@@ -40,9 +43,14 @@ pub(super) struct Compilation {
 }
 
 impl Compiler {
-    pub(super) fn new(environment: Option<String>, region: Option<String>, publisher: Publisher) -> Self {
+    /// For an environment and a region.
+    pub(super) fn new(
+        (environment, region): (Option<String>, Option<String>),
+        publisher: Publisher,
+        metrics: SyncMetrics,
+    ) -> Self {
         let compiled = Compiled::nothing(environment.as_deref(), region.as_deref());
-        Self { environment, region, publisher, compiled: Mutex::new(compiled) }
+        Self { environment, region, publisher, metrics, compiled: Mutex::new(compiled) }
     }
 
     /// Replaces the world; says what became of it, or why it was not published.
@@ -64,11 +72,13 @@ impl Compiler {
 
     fn publish(&self, compile: impl FnOnce(&mut World) -> std::sync::Arc<Snapshot>) -> Result<Compilation, String> {
         let mut compiled = self.compiled();
+        let began = clock::monotonic();
         let snapshot = compile(&mut compiled.world);
         let (revision, empty) = (snapshot.revision().cloned(), snapshot.holds_nothing());
         if !self.publisher.publish(snapshot) {
             return Err("a snapshot was not published because a later one is served".to_owned());
         }
+        self.metrics.applied(clock::monotonic().duration_since(began));
         compiled.revision = revision;
         Ok(Compilation { empty, changed: compiled.world.take_changed() })
     }

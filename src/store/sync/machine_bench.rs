@@ -163,7 +163,7 @@ impl Bench {
             (Some(_), None) => Action::Deleted,
         };
         self.store.revision.number += 1;
-        self.feed.push(Hint { revision: self.store.revision.clone(), document, action });
+        self.feed.push(Hint { revision: self.store.revision.clone(), document, action, at: None });
     }
 
     pub(super) fn lose_subscription(&mut self) {

@@ -8,6 +8,7 @@ mod machine;
 mod machine_bench;
 #[cfg(test)]
 mod machine_tests;
+mod metrics;
 mod status;
 mod timing;
 
@@ -29,6 +30,7 @@ use self::{
     background::in_background,
     compiler::{Compilation, Compiler},
     machine::{Command, Message, STORM, SyncMachine},
+    metrics::SyncMetrics,
 };
 use super::{
     Contents, Hint, Hints, Store, StoreError,
@@ -82,6 +84,7 @@ pub struct Follower {
     status: watch::Sender<SyncStatus>,
     applied: watch::Sender<Option<WorldRevision>>,
     changes: broadcast::Sender<Arc<Applied>>,
+    metrics: SyncMetrics,
 }
 
 /// How a command went.
@@ -100,7 +103,9 @@ impl Follower {
         let (applied, applied_seen) = watch::channel(None);
         let changes = broadcast::Sender::new(applied::MOST_BEHIND);
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let compiler = Arc::new(Compiler::new(options.environment.clone(), options.region.clone(), publisher));
+        let metrics = SyncMetrics::new();
+        let place = (options.environment.clone(), options.region.clone());
+        let compiler = Arc::new(Compiler::new(place, publisher, metrics.clone()));
         let follower = Self {
             store,
             compiler: Arc::clone(&compiler),
@@ -109,9 +114,10 @@ impl Follower {
             status,
             applied,
             changes: changes.clone(),
+            metrics: metrics.clone(),
             options,
         };
-        (follower, SyncHandle { status: status_seen, applied: applied_seen, changes, compiler })
+        (follower, SyncHandle { status: status_seen, applied: applied_seen, changes, compiler, metrics })
     }
 
     /// Serves the backup, then follows the store until `stop` is ready; then the backup is brought up to date.
@@ -152,7 +158,10 @@ impl Follower {
 
     fn hear(&mut self, hint: Option<Hint>) {
         match hint {
-            Some(hint) => self.machine.handle_message(Message::Hint(hint), clock::monotonic()),
+            Some(hint) => {
+                self.metrics.heard(&hint);
+                self.machine.handle_message(Message::Hint(hint), clock::monotonic());
+            }
             None => {
                 self.hints = None;
                 self.failed("the subscription to changes was lost".to_owned(), Message::SubscriptionLost);
@@ -191,6 +200,7 @@ impl Follower {
 
     fn published(&self, revision: WorldRevision, compilation: Compilation, from_backup: bool) {
         let at = clock::now();
+        self.metrics.served(&revision, at);
         self.status.send_modify(|status| {
             status.applied = Some(revision.clone());
             status.applied_at = Some(at);

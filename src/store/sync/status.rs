@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Applied, Refusal, compiler::Compiler};
+use super::{Applied, Refusal, compiler::Compiler, metrics::SyncMetrics};
 use crate::model::{DocumentKey, WorldRevision};
 
 /// How the snapshot stands to the store.
@@ -48,9 +48,18 @@ pub struct SyncHandle {
     pub(super) applied: watch::Receiver<Option<WorldRevision>>,
     pub(super) changes: broadcast::Sender<Arc<Applied>>,
     pub(super) compiler: Arc<Compiler>,
+    pub(super) metrics: SyncMetrics,
 }
 
 impl SyncHandle {
+    /// Adds the metrics of how long changes take to a registry.
+    ///
+    /// # Errors
+    /// They are there already.
+    pub fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
+    }
+
     /// How it stands now.
     #[must_use]
     pub fn status(&self) -> SyncStatus {

@@ -50,7 +50,7 @@ end
 
 local function publish(name, action)
   local kind, key = string.match(name, '^([^:]*):(.*)$')
-  local hint = { epoch = epoch, revision = number, kind = kind, key = key, action = action }
+  local hint = { epoch = epoch, revision = number, kind = kind, key = key, action = action, at = ARGV[4] }
   -- A hint that is not sent is made good by the comparison; a write that is half done is not.
   redis.pcall('PUBLISH', channel, cjson.encode(hint))
 end
