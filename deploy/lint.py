@@ -71,10 +71,10 @@ def chart(out: Path) -> None:
 def dashboards(out: Path) -> None:
     """Writes the dashboards' expressions as a file of rules, for promtool."""
     rules = []
-    for file in sorted((HERE / "grafana/dashboards").glob("*.json")):
+    for file in sorted((HERE / "grafana").glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", []):
-                rules.append({"record": f"panel:{panel['id']}:{target['refId']}",
+                rules.append({"record": f"{file.stem}:{panel['id']}:{target['refId']}",
                               "expr": target["expr"].replace("$__rate_interval", "5m")})
     if not rules:
         sys.exit("no dashboard has an expression")
