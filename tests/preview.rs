@@ -97,6 +97,18 @@ impl World {
         given
     }
 
+    /// The same once so many visits are counted: the last one is a moment after its answer.
+    async fn written_after(&self, visits: u64) -> (Value, Value, Vec<String>) {
+        loop {
+            let written = self.written().await;
+            let flag = "flaggate_flag_evaluations_total{flag=\"flag\"";
+            let counts = written.2.iter().filter(|line| line.starts_with(flag));
+            if counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>() >= visits {
+                return written;
+            }
+        }
+    }
+
     /// Everything that a write would change.
     async fn written(&self) -> (Value, Value, Vec<String>) {
         let metrics =
@@ -133,15 +145,7 @@ async fn what_is_previewed_comes_to_pass() {
     }
     let rules = json!([{ "attribute": "plan", "operator": "equals", "value": "pro", "percentage": 80 }]);
     let patch = json!({ "rollout_percentage": 20, "targeting_rules": rules });
-    let mut written = world.written().await;
-    // The last visit is counted a moment after its answer.
-    let counted = |lines: &[String]| {
-        let lines = lines.iter().filter(|line| line.starts_with("flaggate_flag_evaluations_total{flag=\"flag\""));
-        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
-    };
-    while counted(&written.2) < 2_000 {
-        written = world.written().await;
-    }
+    let written = world.written_after(2_000).await;
     let told = world.preview("flag", &json!({ "patch": patch })).await;
     let whole = json!({ "name": "f", "rollout_enabled": true, "rollout_percentage": 20,
         "targeting_enabled": true, "targeting_rules": rules });

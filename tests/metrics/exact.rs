@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use flaggate::store::{CounterStore as _, RedisStore};
+use flaggate::{
+    model::Arm,
+    store::{CounterStore as _, RedisStore},
+};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
@@ -166,6 +169,25 @@ async fn ask(address: SocketAddr, sent: Arc<AtomicU64>, total: u64) -> u64 {
     }
 }
 
+/// Requests by arm, as the store has them.
+async fn stored(counters: &RedisStore) -> Counts {
+    let now = counters.now().await.unwrap();
+    let from = now - Duration::from_secs(890);
+    let counted = counters.all_counts(from, now + Duration::from_secs(5)).await.unwrap();
+    let arms = counted.arms.keys().map(|arm| {
+        let total = counted.total(arm);
+        assert_eq!(total.latency.requests(), total.requests, "{arm:?}");
+        let labels = match arm {
+            Arm::Variation { flag, variation } => vec![flag.to_string(), variation.to_string()],
+            Arm::Route { route, strategy, upstream } => {
+                vec![route.to_string(), strategy.to_string(), upstream.to_string()]
+            }
+        };
+        (labels, total.requests)
+    });
+    arms.collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_count_is_exact_while_flags_change() {
     let total = many(100_000, 4_000);
@@ -223,31 +245,14 @@ async fn every_count_is_exact_while_flags_change() {
 
     // The same from the store, where both gateways' counts are one.
     let counters = RedisStore::new(world.redis.config());
-    let stored = async || {
-        let now = counters.now().await.unwrap();
-        counters.all_counts(now - Duration::from_secs(890), now + Duration::from_secs(5)).await.unwrap()
-    };
-    let arms = async || {
-        let (counted, mut arms) = (stored().await, Counts::new());
-        for arm in counted.arms.keys() {
-            let total = counted.total(arm);
-            assert_eq!(total.latency.requests(), total.requests, "{arm:?}");
-            let labels = match arm {
-                flaggate::model::Arm::Variation { flag, variation } => vec![flag.to_string(), variation.to_string()],
-                flaggate::model::Arm::Route { route, strategy, upstream } => {
-                    vec![route.to_string(), strategy.to_string(), upstream.to_string()]
-                }
-            };
-            arms.insert(labels, total.requests);
-        }
-        arms
-    };
     let mut expected = durations;
     for (labels, times) in routes.into_iter().filter(|(labels, _)| labels[0] != "none") {
         *expected.entry(labels[..3].to_vec()).or_default() += times;
     }
-    until("the last second reached the store", async || arms().await.values().sum::<u64>() >= expected.values().sum())
-        .await;
-    assert_eq!(arms().await, expected);
+    until("the last second reached the store", async || {
+        stored(&counters).await.values().sum::<u64>() >= expected.values().sum()
+    })
+    .await;
+    assert_eq!(stored(&counters).await, expected);
     println!("| {total} requests over 2 gateways, 7 changes of flags | every count exact |");
 }
