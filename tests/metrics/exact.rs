@@ -79,7 +79,7 @@ impl World {
     /// The reason for which a flag gave a variation at a revision.
     fn reason(&self, revision: u64, key: &str, variation: &str) -> &'static str {
         let states = self.states.iter().filter(|(from, known, _)| *known == key && *from <= revision);
-        let document = &states.last().unwrap().2;
+        let document = &states.max_by_key(|(from, ..)| *from).unwrap().2;
         match (document["enabled"] != false, key, variation) {
             (false, ..) => "flag_disabled",
             (true, "canary", "true") => "rollout",
@@ -141,7 +141,7 @@ async fn ask(address: SocketAddr, sent: Arc<AtomicU64>, total: u64) -> u64 {
             Some(stream) => stream,
             None => TcpStream::connect(address).await.unwrap(),
         };
-        let (path, plan) = (PATHS[(number % 10) as usize], if number % 3 == 0 { "pro" } else { "free" });
+        let (path, plan) = (PATHS[(number % 10) as usize], if number.is_multiple_of(3) { "pro" } else { "free" });
         // One in a hundred is refused by the gateway itself. Who sends a POST is not tried elsewhere.
         let host = if number % 100 == 42 { "nobody" } else { "shop" };
         let request = format!(
