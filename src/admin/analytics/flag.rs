@@ -6,10 +6,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Over, Wanted};
+use super::{Over, Wanted, changes::changes};
 use crate::{
     admin::{Admin, documents::Key, openapi as schema, refusal::Refusal},
-    analytics::flag_report,
+    analytics::{attribute, flag_report_of},
 };
 
 /// What each variation of a flag did to the traffic and to what users did: evaluations, requests, errors, latency, distinct
@@ -19,7 +19,7 @@ use crate::{
     get, path = "/analytics/flags/{key}", tag = "analytics", security(("token" = ["viewer"])),
     params(("key" = String, Path, description = "the flag's key"), Over),
     responses(
-        (status = 200, description = "`variations`, each with its figures; `series` by step; `sample_ratio`", body = Value,
+        (status = 200, description = "`variations`, each with its figures; `series` by step; `sample_ratio`; `attributions`: what was changed before errors or latency changed", body = Value,
          example = json!({
             "flag": "new-checkout", "from": "2026-11-30T10:00:00Z", "to": "2026-11-30T11:00:00Z", "step": 60, "control": "false",
             "alpha": 0.05, "evaluations": 20_000, "requests": 20_000, "participants": 9_000, "one_in": 1, "crossed": 0,
@@ -40,9 +40,12 @@ pub(super) async fn flag(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
     let sources = admin.sources();
-    let wanted = Wanted::parse(query.as_deref(), sources.now().await?)?;
+    let now = sources.now().await?;
+    let wanted = Wanted::parse(query.as_deref(), now)?;
     let snapshot = admin.cell.load();
-    let report = flag_report(&sources, &snapshot, &key, wanted.range, wanted.control.as_deref()).await?;
+    let (report, series) = flag_report_of(&sources, &snapshot, &key, wanted.range, wanted.control.as_deref()).await?;
     let report = report.ok_or_else(|| Refusal::not_found(format!("Flag {key} not found")))?;
-    Ok(Json(json!(report)))
+    let mut told = json!(report);
+    told["attributions"] = json!(attribute(&[&series], &changes(&admin, now).await?, now));
+    Ok(Json(told))
 }

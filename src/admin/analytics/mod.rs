@@ -1,5 +1,6 @@
 //! `/analytics`: what flags, routes and deployments do to the traffic.
 
+mod changes;
 mod deployment;
 mod flag;
 mod insights;

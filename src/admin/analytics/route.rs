@@ -6,10 +6,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Over, Wanted};
+use super::{Over, Wanted, changes::changes};
 use crate::{
     admin::{Admin, documents::Key, openapi as schema, refusal::Refusal},
-    analytics::route_report,
+    analytics::{attribute, route_report_of},
 };
 
 /// What each way of a route's requests, by strategy and upstream, had of requests, errors, latency and distinct users, beside
@@ -18,7 +18,7 @@ use crate::{
     get, path = "/analytics/routes/{name}", tag = "analytics", security(("token" = ["viewer"])),
     params(("name" = String, Path, description = "the route's name"), Over),
     responses(
-        (status = 200, description = "`ways`, each with its figures; `series` by step", body = Value),
+        (status = 200, description = "`ways`, each with its figures; `series` by step; `attributions`", body = Value),
         (status = 404, description = "no such route", body = schema::Problem, content_type = "application/problem+json"),
         (status = 422, description = "a parameter is wrong", body = schema::Problem, content_type = "application/problem+json"),
     )
@@ -29,10 +29,13 @@ pub(super) async fn route(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
     let sources = admin.sources();
-    let wanted = Wanted::parse(query.as_deref(), sources.now().await?)?;
-    let report = route_report(&sources, &name, wanted.range, wanted.control.as_deref()).await?;
+    let now = sources.now().await?;
+    let wanted = Wanted::parse(query.as_deref(), now)?;
+    let (report, series) = route_report_of(&sources, &name, wanted.range, wanted.control.as_deref()).await?;
     if report.ways.is_empty() && !admin.config.get().routes.iter().any(|route| route.name == name) {
         return Err(Refusal::not_found(format!("Route {name} not found")));
     }
-    Ok(Json(json!(report)))
+    let mut told = json!(report);
+    told["attributions"] = json!(attribute(&[&series], &changes(&admin, now).await?, now));
+    Ok(Json(told))
 }
