@@ -118,28 +118,3 @@ async fn users_come_back_when_the_gateway_does() {
     assert!(met.failed == 1 && met.succeeded >= 1, "{met:?}");
     counted.server.abort();
 }
-
-#[tokio::test]
-async fn applications_ask_for_a_flag_and_tell_who_buys() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (admin, cancel) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let (asked, bought) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (asks, buys) = (Arc::clone(&asked), Arc::clone(&bought));
-    let router = Router::new()
-        .route(
-            "/flags/theme/evaluate",
-            axum::routing::post(async move || {
-                asks.add_permits(1);
-                "{\"variation\": \"dark\"}"
-            }),
-        )
-        .route("/track", axum::routing::post(async move || buys.add_permits(1)));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("serving goes on for ever") });
-    let shopping = tokio::spawn(demo::shoppers(admin, cancel.clone()));
-    tokio::time::timeout(DEADLINE, asked.acquire_many(40)).await.unwrap().unwrap().forget();
-    cancel.cancel();
-    shopping.await.unwrap();
-    let bought = bought.available_permits();
-    assert!((10..=30).contains(&bought), "45 of a hundred buy: {bought}");
-    server.abort();
-}
