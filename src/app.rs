@@ -9,6 +9,7 @@ mod follow;
 mod measure;
 mod reload;
 mod serve;
+mod trace;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use self::{
     follow::{Following, follow_store},
     reload::Reloading,
     serve::{Signals, serve},
+    trace::Exporting,
 };
 use crate::{
     config::Config,
@@ -51,6 +53,8 @@ pub struct App {
     /// Brings what users meet and do to the store.
     analysing: JoinHandle<()>,
     access_log: access_log::Writer,
+    /// Brings spans to the collector.
+    exporting: Exporting,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
 }
@@ -81,8 +85,8 @@ impl App {
         // What is spawned from here on runs on the control runtime.
         let entered = control.enter();
         let stop = CancellationToken::new();
-        let data_plane = DataPlane::prepare(&config, &cell, &stores, control.handle())?;
-        let DataPlane { parts, access_log, watching } = data_plane;
+        let data_plane = DataPlane::prepare(&config, &cell, &stores, &run, control.handle())?;
+        let DataPlane { parts, access_log, watching, exporting } = data_plane;
         measure::measure(&parts, &sync, &errors)?;
         let counting = count(&stores, &parts, run.clone(), &stop);
         let analysing = analytics::analyse(watching, &stores, &parts, run.clone(), &stop);
@@ -91,7 +95,7 @@ impl App {
         tokio::spawn(reloading.follow(hangup, config.server.watch_config, stop.clone()));
         drop(entered);
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, conducting, counting, analysing, access_log, stop })
+        Ok(Self { parts, control, signals, following, conducting, counting, analysing, access_log, exporting, stop })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -111,7 +115,8 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, conducting, counting, analysing, access_log, stop } = self;
+        let Self { parts, control, signals, following, conducting, counting, analysing, access_log, exporting, stop } =
+            self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
@@ -124,6 +129,7 @@ impl App {
         if control.block_on(async { timeout(LAST_COUNTS, analysing).await }).is_err() {
             log::warn!("analytics: no time for what users did last");
         }
+        control.block_on(exporting.end());
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }

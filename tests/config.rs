@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use flaggate::{
-    config::{Config, Redis, RedisServer, Secret, Servers, StoreKind, UpstreamIndex, json_schema},
+    config::{AcceptIdentityFrom, Config, Redis, RedisServer, Secret, Servers, StoreKind, UpstreamIndex, json_schema},
     delivery::deployment::{Deployment, Route},
     model::{DeploymentDocument, DocumentKey, FlagDocument, Role, SegmentDocument, WorldRevision},
     snapshot::World,
@@ -552,4 +552,43 @@ fn errors_do_not_show_the_url_of_a_web_hook() {
     let error = Config::parse("f.toml", &text, std::iter::empty()).unwrap_err();
     let shown = format!("{:?}", miette::Report::new(*error));
     assert!(shown.contains("hooks.example") && !shown.contains("SECRET"), "{shown}");
+}
+
+#[test]
+fn tracing() {
+    let config = |more: &str| Config::parse("f.toml", &format!("{GOOD}{more}"), std::iter::empty()).unwrap();
+    assert_eq!(config("").tracing, None);
+    let plain = config("[tracing]\nendpoint = \"http://[::1]:4318\"\n").tracing.unwrap();
+    assert_eq!((plain.endpoint.as_str(), plain.sample.millionths()), ("http://[::1]:4318/v1/traces", 10_000));
+    assert_eq!((plain.accept_parent_from, plain.user_id), (AcceptIdentityFrom::TrustedProxies, false));
+    let full = config(
+        "[context]\naccept_identity_from = \"anyone\"\n[tracing]\nendpoint = \"https://c/own\"\nsample = \"0.05%\"\n\
+         headers = { X-Tenant = \"SECRET\" }\nheader_files = { Authorization = \"f\" }\n",
+    );
+    let full = full.tracing.unwrap();
+    assert_eq!((full.endpoint.path(), full.sample.millionths()), ("/own", 500));
+    assert_eq!((full.accept_parent_from, full.headers.len()), (AcceptIdentityFrom::Anyone, 2));
+    assert!(!format!("{full:?}").contains("SECRET"), "{full:?}");
+    let url = "a URL like \"http://127.0.0.1:4318\", without user, query and fragment";
+    for (more, expected) in [
+        ("sample = \"1%\"".to_owned(), "f.toml:13:1: `endpoint` is missing in tracing".to_owned()),
+        ("endpoint = \"h:4318\"".to_owned(), format!("f.toml:14:12: \"h:4318\" is not {url}")),
+        ("endpoint = \"http://h?a\"".to_owned(), format!("f.toml:14:12: \"http://h?a\" is not {url}")),
+        ("endpoint = \"http://me@h\"".to_owned(), format!("f.toml:14:12: \"http://me@h\" is not {url}")),
+        (
+            "endpoint = \"http://h\"\nsample = \"1\"".to_owned(),
+            "f.toml:15:10: \"1\" is not a share like \"1%\" or \"0.05%\", \"100%\" at most".to_owned(),
+        ),
+        (
+            "endpoint = \"http://h\"\nheaders = { a_b = \"x\" }".to_owned(),
+            "f.toml:15:19: \"a_b\" is not a header name (letters, digits and dashes)".to_owned(),
+        ),
+    ] {
+        let told = errors(&format!("{GOOD}[tracing]\n{more}\n"), &[]);
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    check(
+        "[access_log]\nsample = \"200%\"\n",
+        "f.toml:14:10: \"200%\" is not a share like \"1%\" or \"0.05%\", \"100%\" at most",
+    );
 }

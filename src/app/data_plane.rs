@@ -3,10 +3,17 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::analytics::{Watching, watch};
+use super::{
+    analytics::{Watching, watch},
+    trace::{Exporting, trace},
+};
 use crate::{
     config::{Config, Current},
     drain::Drain,
@@ -23,6 +30,7 @@ pub(super) struct DataPlane {
     pub(super) parts: Parts,
     pub(super) access_log: access_log::Writer,
     pub(super) watching: Watching,
+    pub(super) exporting: Exporting,
 }
 
 impl DataPlane {
@@ -31,11 +39,16 @@ impl DataPlane {
         config: &Arc<Config>,
         cell: &SnapshotCell,
         stores: &Opened,
+        run: &Arc<str>,
         control: &Handle,
     ) -> Result<Self> {
         let metrics = Metrics::new();
+        let (tracer, exporting) = trace(config, metrics.registry(), run)?;
         let (log, access_log) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
+        if config.access_log.path.is_some() {
+            reopen_on_hangup(log.clone()).context("failed to watch for signals")?;
+        }
         let profiles = config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics));
         let (arms, runtime) = (Arms::new(), control.clone());
         let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
@@ -46,6 +59,7 @@ impl DataPlane {
             cell: cell.clone(),
             access_log: log,
             observers: Observers::new(vec![watcher]),
+            tracer,
             drain: Drain::new(metrics.requests_in_flight().clone()),
             metrics,
             arms,
@@ -53,8 +67,19 @@ impl DataPlane {
             recent: Recent::new(&config.recent),
             routing: RoutingCell::new(Arc::clone(config), sources),
         };
-        Ok(Self { parts, access_log, watching })
+        Ok(Self { parts, access_log, watching, exporting })
     }
+}
+
+/// Opens the access log's file anew on SIGHUP, which is how a rotation says that it has moved it away.
+fn reopen_on_hangup(log: AccessLog) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            log.reopen();
+        }
+    });
+    Ok(())
 }
 
 /// Looks profiles up in their store, and forgets those that change there.

@@ -6,28 +6,33 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
+    access_log::AccessLog,
     checked::*,
     error::{At, Problem},
     outbound::Outbound,
     read::Table,
     recent::Recent,
     server::Server,
+    tracing::Tracing,
+    units::Share,
 };
 
 /// Checks a configuration; what comes out is only good when no problem was noted.
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
     let mut checker = Checker { problems, upstreams: upstream_names(root) };
+    let context = checker.context(root);
     Config {
         listeners: checker.listeners(root),
         admin: checker.admin(root),
         store: checker.store(root),
-        context: checker.context(root),
+        tracing: Tracing::check(&mut checker, root, context.accept_identity_from),
+        context,
         profiles: profiles(root),
         recent: Recent::check(root),
         inject: checker.inject(root),
         upstreams: checker.upstreams(root),
         routes: checker.routes(root),
-        access_log: access_log(root),
+        access_log: AccessLog::check(&mut checker, root),
         server: Server::check(root),
         outbound: Outbound::check(&mut checker, root),
     }
@@ -56,6 +61,10 @@ impl Checker<'_> {
             self.problem(at, format!("{text:?} is not {wanted}"));
         }
         parsed
+    }
+
+    pub(super) fn share(&mut self, text: (&str, &At)) -> Option<Share> {
+        self.parse(text, "a share like \"1%\" or \"0.05%\", \"100%\" at most", Share::parse)
     }
 
     pub(super) fn header(&mut self, text: (&str, &At)) -> Option<HeaderName> {
@@ -232,6 +241,7 @@ impl Checker<'_> {
             flags: self.headers(table, "flags", "x-flags"),
             route: self.headers(table, "route", "x-flaggate-route"),
             request_id: self.headers(table, "request_id", "x-request-id"),
+            baggage: table.is_some_and(|table| table.boolean("baggage", false)),
         };
         let mut names = [
             &inject.user_id,
@@ -263,18 +273,5 @@ fn profiles(root: &Table) -> Profiles {
         budget: table.duration("budget", Duration::from_millis(5)),
         cache_entries: table.count("cache_entries").unwrap_or(100_000),
         cache_ttl: table.duration("cache_ttl", Duration::from_secs(30)),
-    }
-}
-
-fn access_log(root: &Table) -> AccessLog {
-    let empty = Table::default();
-    let table = root.table("access_log").map_or(&empty, |(table, _)| table);
-    AccessLog {
-        enabled: table.boolean("enabled", true),
-        path: table.text("path").map(|(text, _)| PathBuf::from(text)),
-        format: match table.text("format").map_or("", |(text, _)| text) {
-            "logfmt" => AccessLogFormat::Logfmt,
-            _ => AccessLogFormat::Json,
-        },
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{Mirror, Outbound, Recent, Redis, Server};
+use super::{AccessLog, Mirror, Outbound, Recent, Redis, Server, Tracing};
 use crate::model::Role;
 
 /// The most tries that one request may have.
@@ -35,6 +35,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The access log.
     pub access_log: AccessLog,
+    /// Spans of requests; none: there are none.
+    pub tracing: Option<Tracing>,
     /// Process-wide settings.
     pub server: Server,
     /// Where flaggate itself may call.
@@ -229,6 +231,8 @@ pub struct Inject {
     pub route: HeaderName,
     /// The request id. Default `X-Request-Id`.
     pub request_id: HeaderName,
+    /// Whether `baggage` tells of the request's flags as well. Default false.
+    pub baggage: bool,
 }
 
 /// A named pool of endpoints.
@@ -389,24 +393,4 @@ pub struct FlagHeader {
 pub struct Rewrite {
     /// Taken off the front.
     pub strip_prefix: Option<String>,
-}
-
-/// The access log: one line a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
-    /// Whether there is one. Default true.
-    pub enabled: bool,
-    /// Where it goes; none: standard output.
-    pub path: Option<PathBuf>,
-    /// How it looks. Default JSON.
-    pub format: AccessLogFormat,
-}
-
-/// How access lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLogFormat {
-    /// One JSON object a line.
-    Json,
-    /// `key=value` pairs.
-    Logfmt,
 }

@@ -51,6 +51,7 @@ impl Config {
             upstreams,
             routes,
             access_log,
+            tracing,
             server,
             outbound,
         } = new;
@@ -67,6 +68,7 @@ impl Config {
             ("profiles", next.profiles != profiles),
             ("recent", next.recent != recent),
             ("access_log", next.access_log != access_log),
+            ("tracing", next.tracing != tracing),
             ("server", next.server != server),
             ("outbound", next.outbound != outbound),
         ];

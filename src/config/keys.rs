@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{MOST_ATTEMPTS, mirror::MIRROR, outbound, server};
+use super::{MOST_ATTEMPTS, access_log, mirror::MIRROR, outbound, server, tracing};
 use crate::model::Role;
 
 /// What a key takes.
@@ -59,7 +59,8 @@ pub(super) static ROOT: Section = Section {
         key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
         key("upstreams", Kind::Map(&Kind::Table(&UPSTREAM)), REQUIRED, "pools of endpoints, by name"),
         key("routes", Kind::List(&Kind::Table(&ROUTE)), REQUIRED, "which requests go where"),
-        key("access_log", Kind::Table(&ACCESS_LOG), "", "one line for each request"),
+        key("access_log", Kind::Table(&access_log::KEYS), "", "one line for each request"),
+        key("tracing", Kind::Table(&tracing::KEYS), "none", "spans of requests, sent to an OpenTelemetry collector"),
         key("server", Kind::Table(&server::KEYS), "", "process-wide settings"),
         key(
             "outbound",
@@ -68,7 +69,7 @@ pub(super) static ROOT: Section = Section {
             "where flaggate itself may call, for metrics and notifications",
         ),
     ],
-    later: &["privacy", "tracing", "events", "conductor"],
+    later: &["privacy", "events", "conductor"],
 };
 
 static LISTENER: Section = Section {
@@ -292,8 +293,9 @@ static INJECT: Section = Section {
         key("flags", Kind::Text, "\"X-Flags\"", "header with the route's flags, a structured-field dictionary"),
         key("route", Kind::Text, "\"X-Flaggate-Route\"", "header with route, strategy, upstream and revision"),
         key("request_id", Kind::Text, "\"X-Request-Id\"", "header with the request id"),
+        key("baggage", Kind::Boolean, "false", "whether `baggage` (W3C) tells of the request's flags as well"),
     ],
-    later: &["baggage", "traceparent"],
+    later: &[],
 };
 
 static UPSTREAM: Section = Section {
@@ -428,12 +430,3 @@ static REWRITE: Section = Section {
 
 static LIMITS: Section =
     Section { keys: &[key("body", Kind::Size, "\"10MiB\"", "the largest request body")], later: &["rate"] };
-
-static ACCESS_LOG: Section = Section {
-    keys: &[
-        key("enabled", Kind::Boolean, "true", "whether there is one"),
-        key("path", Kind::Text, "none", "the file; none: standard output"),
-        key("format", Kind::Choice(&["json", "logfmt"]), "\"json\"", "how a line looks"),
-    ],
-    later: &["sample"],
-};

@@ -4,6 +4,7 @@
 //! Everything that is wrong is reported at once, each with its place; environment variables `FLAGGATE__SECTION__KEY`
 //! override the file.
 
+mod access_log;
 mod check;
 mod check_admin;
 mod check_redis;
@@ -21,11 +22,13 @@ mod redis;
 mod schema;
 mod secret;
 mod server;
+mod tracing;
 mod units;
 
 use std::path::Path;
 
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use checked::*;
 pub use current::Current;
 pub use error::ConfigError;
@@ -35,6 +38,8 @@ pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};
 pub use server::Server;
+pub use tracing::{Tracing, TracingHeader};
+pub use units::Share;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -55,6 +55,11 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
         evaluation
     }
 
+    /// The flags that were evaluated so far, each with its variation.
+    pub(super) fn variations(&self) -> impl Iterator<Item = (&'r str, &'s str)> {
+        self.seen.iter().filter_map(|(key, evaluation)| Some((*key, evaluation.as_ref()?.variation())))
+    }
+
     /// The kill switch that keeps the user from a route's strategies or from an upstream.
     fn killer_of(&self, service: &str) -> Option<&'s str> {
         self.evaluator.killer_of(service)

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{decide::GivenFlags, mirror::Shadow, request::Prepared, routing::Routing, upstream::EndpointGuard};
-use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot};
+use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot, telemetry::Trace};
 
 /// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
 const BODY_RATE: u64 = 100;
@@ -30,6 +30,8 @@ pub struct Exchange {
     pub(super) time: Timestamp,
     pub(super) started: Instant,
     pub(super) request_id: Box<str>,
+    /// Its place in a trace, if requests are traced.
+    pub(super) trace: Option<Trace>,
     /// The position of the route that matched.
     pub(super) route: Option<usize>,
     /// What was decided; none while, or if, it could not be.
@@ -38,7 +40,7 @@ pub struct Exchange {
     pub(super) given: GivenFlags,
     /// Who asked, as arms count it; none: nobody known.
     pub(super) user: Option<(u16, u8)>,
-    /// Who asked, if anybody observes requests; none: nobody known.
+    /// Who asked, if anybody wants to know; none: nobody known.
     pub(super) user_id: Option<Box<str>>,
     /// The copy that goes to the route's mirror.
     pub(super) shadow: Shadow,
@@ -70,6 +72,7 @@ impl Exchange {
             time,
             started: clock::monotonic(),
             request_id: request_id(time),
+            trace: None,
             route: None,
             prepared: None,
             given: SmallVec::new(),

@@ -122,7 +122,7 @@ pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &F
     if failure.close {
         session.set_keepalive(None);
     } else if session.get_keepalive().is_some() && session.get_header(EXPECT).is_none() {
-        discard_body(session, SMALL_BODY).await;
+        discard_body(session, request_id, SMALL_BODY).await;
     }
     let (kind, body) = problem::render(session.req_header(), status, failure.code, &failure.detail, request_id);
     let mut header = ResponseHeader::build(status, Some(6))?;
@@ -132,12 +132,12 @@ pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &F
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(Bytes::from(body)), true).await?;
-    discard_body(session, UNWANTED_BYTES).await;
+    discard_body(session, request_id, UNWANTED_BYTES).await;
     Ok(())
 }
 
 /// Reads the body that is left, as far as it is bearable. What remains then ends with the connection.
-async fn discard_body(session: &mut Session, limit: usize) {
+async fn discard_body(session: &mut Session, request_id: &str, limit: usize) {
     let mut left = limit;
     let reading = async {
         while !session.is_body_done() {
@@ -148,7 +148,7 @@ async fn discard_body(session: &mut Session, limit: usize) {
         }
     };
     if tokio::time::timeout(UNWANTED_TIME, reading).await.is_err() {
-        log::debug!("gave up reading a request's body that nobody wants");
+        tracing::debug!(request_id, "gave up reading a request's body that nobody wants");
     }
 }
 

@@ -6,10 +6,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use super::baggage::BAGGAGE;
 use crate::{
     config::Inject,
     eval::{Evaluation, Segment},
     model::is_writable_key,
+    telemetry::Trace,
 };
 
 /// The longest flags header, in bytes; it is cut at a whole entry.
@@ -23,7 +25,8 @@ const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenti
 pub(super) struct Protected(Vec<HeaderName>);
 
 impl Protected {
-    pub(super) fn new(inject: &Inject) -> Self {
+    /// `traces`: the gateway itself says which trace a request belongs to.
+    pub(super) fn new(inject: &Inject, traces: bool) -> Self {
         let Inject {
             user_id,
             user_segments,
@@ -33,10 +36,13 @@ impl Protected {
             flags,
             route,
             request_id,
+            baggage,
         } = inject;
         let own = [user_id, user_segments, user_context, flags, route, request_id].map(Clone::clone);
         let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"];
-        Self(own.into_iter().chain(forwarded.map(HeaderName::from_static)).collect())
+        let traced = Trace::header_names().into_iter().filter(|_| traces);
+        let baggage = baggage.then_some(BAGGAGE);
+        Self(own.into_iter().chain(forwarded.map(HeaderName::from_static)).chain(traced).chain(baggage).collect())
     }
 
     /// Whether the client's copy of a header is dropped: it is protected, in any spelling, or of one hop.
@@ -160,7 +166,7 @@ mod tests {
 
     #[test]
     fn protected_names_are_dropped_in_every_spelling() {
-        let protected = Protected::new(&crate::config::Config::for_testing().inject);
+        let protected = Protected::new(&crate::config::Config::for_testing().inject, false);
         for name in [
             "X-User-Id",
             "x_user_id",

@@ -1,6 +1,7 @@
 //! The data plane: takes requests, decides by feature flag where they go, and passes them on. Sees the snapshot cell only.
 
 mod admission;
+mod baggage;
 mod context;
 mod decide;
 mod exchange;
@@ -18,6 +19,7 @@ mod response;
 mod routes;
 mod routing;
 mod service;
+mod trace;
 mod upgrade;
 pub mod upstream;
 

@@ -41,7 +41,7 @@ use crate::{
     model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Observers},
+    telemetry::{AccessLog, Observers, Tracer},
 };
 
 /// The longest pause in a request's body.
@@ -59,6 +59,7 @@ pub struct Gateway {
     cell: SnapshotCell,
     pub(super) access_log: AccessLog,
     pub(super) observers: Observers,
+    pub(super) tracer: Option<Tracer>,
     drain: Drain,
     recent: Recent,
 }
@@ -67,7 +68,7 @@ impl Gateway {
     /// The proxy of the listener at a position of the configuration.
     #[must_use]
     pub fn new(parts: &Parts, listener: usize) -> Self {
-        let Parts { cell, access_log, observers, drain, recent, routing, .. } = parts;
+        let Parts { cell, access_log, observers, tracer, drain, recent, routing, .. } = parts;
         Self {
             listener,
             routing: routing.clone(),
@@ -76,6 +77,7 @@ impl Gateway {
             cell: cell.clone(),
             access_log: access_log.clone(),
             observers: observers.clone(),
+            tracer: tracer.clone(),
         }
     }
 
@@ -128,10 +130,13 @@ impl ProxyHttp for Gateway {
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let routing = Arc::clone(&exchange.routing);
         let (requests, upstreams) = (&routing.requests[self.listener], &routing.upstreams);
+        if let Some(tracer) = &self.tracer {
+            exchange.trace = Some(tracer.begin(&session.req_header().headers, || requests.is_proxy(peer)));
+        }
         match requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
-                let mut counting = Counting::new(self);
+                let mut counting = Counting::new(self, exchange);
                 let prepared = requests.prepare(&taken, header, exchange, upstreams, &mut counting).await;
                 (exchange.user, exchange.user_id, exchange.given) = (counting.user, counting.user_id, counting.given);
                 let time = upstreams.request_timeout(prepared.upstream);
@@ -325,13 +330,14 @@ impl ProxyHttp for Gateway {
         let failure = Failure::of(error, late, exchange.failure);
         exchange.failure = Some(failure.code);
         if failure.is_ours() {
-            log::error!("request {}: {error}", exchange.request_id);
+            let trace_id = exchange.trace.as_ref().map(|trace| tracing::field::display(trace.id()));
+            tracing::error!(request_id = &*exchange.request_id, trace_id, %error, "failed to serve a request");
         }
         // The response may be under way: then the client sees it cut off.
         if failure.status.is_some() && session.response_written().is_none_or(|sent| sent.status.is_informational()) {
             session.set_keepalive(None);
             if let Err(error) = self.refuse(session, exchange, &failure).await {
-                log::debug!("failed to send a problem to the client: {error}");
+                tracing::debug!(request_id = &*exchange.request_id, %error, "failed to send a problem to the client");
             }
         }
         FailToProxy { error_code: failure.status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
@@ -366,14 +372,15 @@ struct Counting<'g> {
     is_observed: bool,
     /// Who asks, as arms count it.
     user: Option<(u16, u8)>,
-    /// Who asks, if that is observed.
+    /// Who asks, if anybody wants to know.
     user_id: Option<Box<str>>,
     given: GivenFlags,
 }
 
 impl<'g> Counting<'g> {
-    fn new(gateway: &'g Gateway) -> Self {
-        let is_observed = gateway.observers.is_wanted();
+    fn new(gateway: &'g Gateway, exchange: &Exchange) -> Self {
+        let Gateway { observers, access_log, tracer, .. } = gateway;
+        let is_observed = observers.is_wanted() || access_log.tells_user_ids() || exchange.names_user(tracer.as_ref());
         Self { recent: &gateway.recent, is_observed, user: None, user_id: None, given: SmallVec::new() }
     }
 }

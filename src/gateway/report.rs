@@ -12,22 +12,22 @@ use crate::{
     config::UpstreamIndex,
     eval::{CompiledFlag, Evaluation},
     model::CodeClass,
-    telemetry::{AccessLine, Observed, ObservedFlag},
+    telemetry::{AccessLine, Observed, ObservedFlag, access_log},
 };
 
 /// How a request ended.
-struct End<'s> {
-    status: Option<u16>,
+pub(super) struct End<'s> {
+    pub(super) status: Option<u16>,
     /// Whether that was an error of its upstream; none: its end says nothing about the upstream.
     is_error: Option<bool>,
-    duration: Duration,
-    endpoint: Option<Arc<str>>,
-    decision: Option<(&'static str, UpstreamIndex)>,
+    pub(super) duration: Duration,
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) decision: Option<(&'static str, UpstreamIndex)>,
     given: SmallVec<[(&'s CompiledFlag, Evaluation<'s>); 8]>,
 }
 
 impl Gateway {
-    /// Counts the request, tells who observes it, and writes its access line.
+    /// Counts the request, tells who observes or traces it, and writes its access line.
     pub(super) fn report(&self, session: &Session, exchange: &mut Exchange) {
         let endpoint = exchange.last_endpoint();
         let shadow = std::mem::replace(&mut exchange.shadow, Shadow::Over);
@@ -46,10 +46,18 @@ impl Gateway {
         end.given.iter().for_each(|(_, evaluation)| evaluation.count_request(class));
         self.count_arms(exchange, &end);
         shadow.end(status.filter(|_| exchange.failure != Some(failure::CLIENT_CLOSED)));
-        if self.observers.is_wanted() {
-            self.tell_observers(session, exchange, &end);
+        let (is_observed, is_traced) = (self.observers.is_wanted(), exchange.is_sampled());
+        if is_observed || is_traced {
+            let flags: SmallVec<[_; 8]> = end.given.iter().map(observed).collect();
+            if is_observed {
+                self.tell_observers(session, exchange, &end, &flags);
+            }
+            if is_traced {
+                self.trace(session, exchange, &end, &flags);
+            }
         }
-        if self.access_log.is_on() {
+        let failed = end.status.is_none_or(|status| status >= 500) || end.is_error == Some(true);
+        if self.access_log.takes(&exchange.request_id, failed) {
             self.access_log.push(self.access_line(session, exchange, end));
         }
     }
@@ -70,14 +78,7 @@ impl Gateway {
         }
     }
 
-    fn tell_observers(&self, session: &Session, exchange: &Exchange, end: &End<'_>) {
-        let flags = end.given.iter().map(|(flag, evaluation)| ObservedFlag {
-            key: flag.shared_key(),
-            variation: evaluation.variation(),
-            reason: evaluation.reason,
-            detail: evaluation.detail,
-        });
-        let flags: SmallVec<[_; 8]> = flags.collect();
+    fn tell_observers(&self, session: &Session, exchange: &Exchange, end: &End<'_>, flags: &[ObservedFlag<'_>]) {
         let request = session.req_header();
         self.observers.request(&Observed {
             time: exchange.time,
@@ -96,7 +97,7 @@ impl Gateway {
             endpoint: end.endpoint.as_ref(),
             user_id: exchange.user_id.as_deref(),
             revision: exchange.revision(),
-            flags: &flags,
+            flags,
         });
     }
 
@@ -120,7 +121,19 @@ impl Gateway {
             bytes_sent: session.body_bytes_sent() as u64,
             error: exchange.failure,
             profile_unavailable: exchange.profile_unavailable,
+            flags: access_log::flags(end.given.iter().map(|(flag, evaluation)| (flag.key(), evaluation.variation()))),
+            user_id: exchange.user_id.clone().filter(|_| self.access_log.tells_user_ids()),
+            trace: exchange.trace.as_ref().map(|trace| (trace.id(), trace.is_sampled())),
         }
+    }
+}
+
+fn observed<'f>((flag, evaluation): &'f (&CompiledFlag, Evaluation<'_>)) -> ObservedFlag<'f> {
+    ObservedFlag {
+        key: flag.shared_key(),
+        variation: evaluation.variation(),
+        reason: evaluation.reason,
+        detail: evaluation.detail,
     }
 }
 

@@ -13,6 +13,7 @@ use pingora::http::RequestHeader;
 
 use super::{
     admission::{Refusal, admissible},
+    baggage::{BAGGAGE, baggage},
     context::{AllAttributes, Identity, RequestAttributes, client_address, identify},
     decide::{Decision, Evaluated, RouteFlags, Tried, decide},
     exchange::Exchange,
@@ -31,6 +32,7 @@ use crate::{
     model::{Attributes as _, Context, WithProfile},
     profiles::{Found, Profiles},
     snapshot::Snapshot,
+    telemetry::Trace,
 };
 
 const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
@@ -119,7 +121,7 @@ impl Requests {
             profiles,
             asks_for_more: config.routes.iter().map(|_| AtomicBool::new(false)).collect(),
             routes: RouteTable::new(&config),
-            protected: Protected::new(&config.inject),
+            protected: Protected::new(&config.inject, config.tracing.is_some()),
             vary: Vary::new(identity_headers(&config.context)),
             listener: listener.clone(),
             config,
@@ -215,7 +217,7 @@ impl Requests {
         (decides || !route.flags.is_empty() || !route.flag_headers.is_empty()).then_some(&self.vary)
     }
 
-    fn is_proxy(&self, peer: IpAddr) -> bool {
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
         self.listener.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
@@ -302,6 +304,10 @@ impl Requests {
         let parts = [&route.name, ";strategy=", decision.strategy, ";upstream=", upstreams.name(decision.upstream)];
         prepared.tell(&names.route, &format!("{};revision={revision}", parts.concat()));
         prepared.tell(&names.request_id, &exchange.request_id);
+        prepared.inject.extend(exchange.trace.iter().flat_map(Trace::headers));
+        if names.baggage {
+            prepared.inject.extend(baggage(&request.headers, flags.variations()).map(|value| (BAGGAGE, value)));
+        }
         forwarded(request, taken, &mut prepared);
         Ok(prepared)
     }

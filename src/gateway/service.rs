@@ -16,7 +16,7 @@ use crate::{
     profiles::Profiles,
     recent::Recent,
     snapshot::SnapshotCell,
-    telemetry::{AccessLog, Arms, Metrics, Observers},
+    telemetry::{AccessLog, Arms, Metrics, Observers, Tracer},
 };
 
 /// Connections to upstreams that are kept for reuse.
@@ -33,6 +33,8 @@ pub struct Parts {
     pub access_log: AccessLog,
     /// Who is told of each request when it is over.
     pub observers: Observers,
+    /// Traces requests, if that is asked for.
+    pub tracer: Option<Tracer>,
     /// Whether the process is stopping.
     pub drain: Drain,
     /// Who was here lately.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
+    path::Path,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -104,7 +105,7 @@ impl Client {
     /// # Errors
     /// The file with the authorities cannot be read.
     pub fn with_names(config: Outbound, names: Names) -> Result<Self, OutboundError> {
-        let tls = tls(&config)?;
+        let tls = tls(config.ca.as_deref(), !config.allow.is_empty())?;
         Ok(Self(Arc::new(Inner { config, names, tls })))
     }
 
@@ -242,11 +243,11 @@ async fn read(target: &Target, answer: http::Response<Incoming>) -> Result<Answe
     }
 }
 
-/// TLS with the authorities of the configuration, else with the system's.
-fn tls(config: &Outbound) -> Result<Arc<ClientConfig>, OutboundError> {
+/// TLS with the authorities of a file, else with the system's where they are wanted.
+pub(super) fn tls(ca: Option<&Path>, wants_systems: bool) -> Result<Arc<ClientConfig>, OutboundError> {
     let failed = |error: &dyn std::fmt::Display| OutboundError::Tls(error.to_string());
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &config.ca {
+    if let Some(path) = ca {
         let unreadable = |error: &dyn std::fmt::Display| OutboundError::Tls(format!("{}: {error}", path.display()));
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
             let certificate = certificate.map_err(|error| unreadable(&error))?;
@@ -255,7 +256,7 @@ fn tls(config: &Outbound) -> Result<Arc<ClientConfig>, OutboundError> {
         if roots.is_empty() {
             return Err(unreadable(&"there is no certificate in it"));
         }
-    } else if !config.allow.is_empty() {
+    } else if wants_systems {
         // Without the system's authorities https fails, and http works.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }

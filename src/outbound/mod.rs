@@ -1,6 +1,6 @@
-//! Calls that flaggate itself makes: questions to a Prometheus, and notifications.
+//! Calls that flaggate itself makes: questions to a Prometheus, notifications, and spans for a collector.
 //!
-//! Their URLs come from documents, so they are not believed: only the hosts that `[outbound]` lists are called, at addresses that
+//! URLs of questions and notifications come from documents, so they are not believed: only the hosts that `[outbound]` lists are called, at addresses that
 //! `guard` lets through, without redirects or proxies, with a bound on the answer and on the time.
 
 mod client;
@@ -10,7 +10,9 @@ mod guard;
 mod kill_switch;
 pub mod notify;
 pub mod prometheus;
+mod spans;
 
 pub use client::{Answer, Client, Names, Request};
 pub use error::OutboundError;
 pub use notify::{Notice, Notifier};
+pub use spans::SpanExporter;

@@ -9,6 +9,7 @@ pub mod metrics;
 mod mirror;
 mod observed;
 mod process_log;
+pub mod spans;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use arms::{Arms, RouteArms, Second};
@@ -18,3 +19,4 @@ pub use metrics::{Metrics, ProfileMetrics, RequestMetrics};
 pub use mirror::{MirrorMetrics, Mirrored};
 pub use observed::{Action, Evaluated, Observed, ObservedFlag, Observer, Observers};
 pub use process_log::{LastLines, ProcessLog};
+pub use spans::{RequestSpans, Trace, Tracer, Try};

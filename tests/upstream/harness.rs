@@ -294,6 +294,7 @@ impl Gateway {
             arms: arms.clone(),
             access_log: AccessLog::off(metrics.access_log_dropped().clone()),
             observers: Observers::default(),
+            tracer: None,
             drain: drain.clone(),
             profiles,
         };

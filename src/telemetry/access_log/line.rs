@@ -1,41 +1,16 @@
-//! The access log: one line a request, written by a thread of its own from a bounded queue.
-//!
-//! A line holds nothing personal: no user id, no query, no address of the client. What comes from the request is
-//! escaped, so that a request cannot forge a line.
+//! One line, and how it looks.
 
-use std::{
-    fmt::Write as _,
-    fs::OpenOptions,
-    io::{self, Write},
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use prometheus::IntCounter;
 
-use crate::config::{self, AccessLogFormat};
-
-/// Lines that may wait; more are dropped and counted.
-const QUEUE: usize = 8192;
+use crate::{config::AccessLogFormat, telemetry::spans::TraceId};
 
 /// Bytes of a path that are logged.
 const LONGEST_PATH: usize = 1024;
 
-/// Takes access lines; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct AccessLog {
-    queue: Option<SyncSender<AccessLine>>,
-    dropped: IntCounter,
-}
-
-/// The writing thread. Dropping it waits until the lines that were taken are written, once every [`AccessLog`] is gone.
-#[derive(Debug)]
-pub struct Writer(Option<JoinHandle<()>>);
+/// Bytes of flags that are logged; they are cut at a whole pair.
+const LONGEST_FLAGS: usize = 1024;
 
 /// What is said about one request.
 #[derive(Clone, Debug)]
@@ -74,83 +49,17 @@ pub struct AccessLine {
     pub error: Option<&'static str>,
     /// Flags were evaluated without the user's profile, which did not come in time.
     pub profile_unavailable: bool,
-}
-
-impl AccessLog {
-    /// Starts the writing thread. `dropped` counts the lines that found the queue full.
-    ///
-    /// # Errors
-    /// When the file cannot be opened for appending.
-    pub fn start(config: &config::AccessLog, dropped: IntCounter) -> io::Result<(Self, Writer)> {
-        if !config.enabled {
-            return Ok((Self { queue: None, dropped }, Writer(None)));
-        }
-        let out: Box<dyn Write + Send> = match &config.path {
-            Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
-            None => Box::new(io::stdout()),
-        };
-        let (queue, lines) = sync_channel(QUEUE);
-        let format = config.format;
-        let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&lines, out, format))?;
-        Ok((Self { queue: Some(queue), dropped }, Writer(Some(writer))))
-    }
-
-    /// A log that takes nothing.
-    #[must_use]
-    pub fn off(dropped: IntCounter) -> Self {
-        Self { queue: None, dropped }
-    }
-
-    /// Whether lines are written at all.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.queue.is_some()
-    }
-
-    /// Hands a line to the writer; never waits.
-    pub fn push(&self, line: AccessLine) {
-        if let Some(queue) = &self.queue
-            && queue.try_send(line).is_err()
-        {
-            self.dropped.inc();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take()
-            && thread.join().is_err()
-        {
-            log::error!("the access log's thread panicked");
-        }
-    }
-}
-
-/// Writes lines until every sender is gone; flushes whenever the queue is empty.
-fn write(lines: &Receiver<AccessLine>, mut out: Box<dyn Write + Send>, format: AccessLogFormat) {
-    let mut buffer = String::with_capacity(64 * 1024);
-    let mut failing = false;
-    while let Ok(line) = lines.recv() {
-        buffer.clear();
-        let mut next = Some(line);
-        while let Some(line) = next {
-            line.render(format, &mut buffer);
-            next = if buffer.len() < 60 * 1024 { lines.try_recv().ok() } else { None };
-        }
-        let outcome = out.write_all(buffer.as_bytes()).and_then(|()| out.flush());
-        if let Err(error) = &outcome
-            && !failing
-        {
-            log::error!("failed to write the access log: {error}");
-        }
-        failing = outcome.is_err();
-    }
+    /// The flags that were evaluated for it, with their variations; see [`flags`].
+    pub flags: Box<str>,
+    /// Who asked, if lines name the user.
+    pub user_id: Option<Box<str>>,
+    /// The trace that it belongs to, and whether it is recorded there, if requests are traced.
+    pub trace: Option<(TraceId, bool)>,
 }
 
 impl AccessLine {
     /// Appends the line, with its end.
-    fn render(&self, format: AccessLogFormat, out: &mut String) {
+    pub(super) fn render(&self, format: AccessLogFormat, out: &mut String) {
         let mut fields = Fields { format, out, first: true };
         fields.text("time", &format!("{:.3}", self.time));
         fields.text("request_id", &self.request_id);
@@ -169,8 +78,32 @@ impl AccessLine {
         fields.number("bytes_sent", Some(self.bytes_sent));
         fields.optional("error", self.error);
         fields.optional("detail", self.profile_unavailable.then_some("profile_unavailable"));
+        fields.optional("flags", Some(&*self.flags).filter(|flags| !flags.is_empty()));
+        fields.optional("user_id", self.user_id.as_deref());
+        if let Some((id, is_sampled)) = self.trace {
+            fields.text("trace_id", &id.to_string());
+            fields.optional("trace", is_sampled.then_some("sampled"));
+        }
         fields.end();
     }
+}
+
+/// The flags of a request and their variations: `theme=blue,new-search=true`.
+#[must_use]
+pub fn flags<'f>(pairs: impl Iterator<Item = (&'f str, &'f str)>) -> Box<str> {
+    let mut text = String::new();
+    for (key, variation) in pairs {
+        if text.len() + key.len() + variation.len() + 2 > LONGEST_FLAGS {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(key);
+        text.push('=');
+        text.push_str(variation);
+    }
+    text.into()
 }
 
 /// Writes the fields of one line; a field without a value is left out.
@@ -256,10 +189,10 @@ fn shortened(path: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn line(path: &str) -> AccessLine {
+    pub(in crate::telemetry) fn line(path: &str) -> AccessLine {
         AccessLine {
             time: Timestamp::UNIX_EPOCH,
             request_id: "r-1".into(),
@@ -278,6 +211,9 @@ mod tests {
             bytes_sent: 12,
             error: None,
             profile_unavailable: false,
+            flags: "".into(),
+            user_id: None,
+            trace: None,
         }
     }
 
@@ -326,21 +262,5 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&rendered(path, AccessLogFormat::Json)).unwrap();
             assert_eq!(value["path"], path);
         }
-    }
-
-    #[test]
-    fn lines_reach_the_file_and_too_many_are_counted() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("access.log");
-        let dropped = IntCounter::new("dropped", "dropped").unwrap();
-        let config = config::AccessLog { enabled: true, path: Some(path.clone()), format: AccessLogFormat::Json };
-        let (log, writer) = AccessLog::start(&config, dropped.clone()).unwrap();
-        for _ in 0..QUEUE * 4 {
-            log.push(line("/"));
-        }
-        drop(log);
-        drop(writer);
-        let written = std::fs::read_to_string(&path).unwrap().lines().count() as u64;
-        assert_eq!(written + dropped.get(), QUEUE as u64 * 4);
     }
 }
