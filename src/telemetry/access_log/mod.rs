@@ -186,8 +186,12 @@ mod tests {
     fn a_share_is_logged_and_what_failed_as_configured() {
         let taken = |sample: Share, errors: bool, failed: bool| {
             let (_dir, config) = config(|config| (config.errors, config.sample) = (errors, sample));
-            let (log, _writer) = AccessLog::start(&config, dropped()).unwrap();
-            (0..10_000).filter(|number| log.takes(&format!("0192-{number}"), failed)).count()
+            let (log, writer) = AccessLog::start(&config, dropped()).unwrap();
+            let taken = (0..10_000).filter(|number| log.takes(&format!("0192-{number}"), failed)).count();
+            // The writer waits for the end of the log.
+            drop(log);
+            drop(writer);
+            taken
         };
         assert_eq!(taken(Share::ALL, true, false), 10_000);
         assert_eq!(taken(Share::ONE_PERCENT, true, true), 10_000);

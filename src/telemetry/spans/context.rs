@@ -197,10 +197,11 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn parse(values: &[&str]) -> Option<TraceParent> {
-        let headers = values.iter().map(|value| (TRACEPARENT, HeaderValue::from_str(value).unwrap()));
-        let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(map.append(name, value)));
-        TraceParent::of(&map)
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(TRACEPARENT, HeaderValue::from_str(value).unwrap());
+        }
+        TraceParent::of(&headers)
     }
 
     #[test]
