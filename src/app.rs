@@ -5,6 +5,7 @@ mod calls;
 mod conduct;
 mod control_plane;
 mod data_plane;
+mod events;
 mod follow;
 mod measure;
 mod reload;
@@ -21,6 +22,7 @@ pub use self::follow::Seed;
 use self::{
     control_plane::control_plane,
     data_plane::{DataPlane, count},
+    events::Telling,
     follow::{Following, follow_store},
     reload::Reloading,
     serve::{Signals, serve},
@@ -55,6 +57,7 @@ pub struct App {
     access_log: access_log::Writer,
     /// Brings spans to the collector.
     exporting: Exporting,
+    telling: Telling,
     /// What was started beside the gateway ends with it.
     stop: CancellationToken,
 }
@@ -86,16 +89,29 @@ impl App {
         let entered = control.enter();
         let stop = CancellationToken::new();
         let data_plane = DataPlane::prepare(&config, &cell, &stores, &run, control.handle())?;
-        let DataPlane { parts, access_log, watching, exporting } = data_plane;
+        let DataPlane { parts, access_log, watching, exporting, telling } = data_plane;
         measure::measure(&parts, &sync, &errors)?;
         let counting = count(&stores, &parts, run.clone(), &stop);
         let analysing = analytics::analyse(watching, &stores, &parts, run.clone(), &stop);
         let reloading = Reloading::new(file, parts.current.clone(), parts.routing.clone(), parts.metrics.registry())?;
-        let conducting = control_plane(listener, &parts, &stores, (sync, reloading.handle()), run, &stop)?;
+        let followed = (sync, reloading.handle());
+        let conducting = control_plane(listener, &parts, &telling, &stores, followed, run, &stop)?;
         tokio::spawn(reloading.follow(hangup, config.server.watch_config, stop.clone()));
         drop(entered);
         log::info!("admin listens on {address}");
-        Ok(Self { parts, control, signals, following, conducting, counting, analysing, access_log, exporting, stop })
+        Ok(Self {
+            parts,
+            control,
+            signals,
+            following,
+            conducting,
+            counting,
+            analysing,
+            access_log,
+            exporting,
+            telling,
+            stop,
+        })
     }
 
     /// Starts the demo's upstreams, with what is wrong with them, and on request users who ask the first listener so often
@@ -115,8 +131,19 @@ impl App {
 
     /// Serves until SIGTERM or SIGINT.
     pub fn serve(self) {
-        let Self { parts, control, signals, following, conducting, counting, analysing, access_log, exporting, stop } =
-            self;
+        let Self {
+            parts,
+            control,
+            signals,
+            following,
+            conducting,
+            counting,
+            analysing,
+            access_log,
+            exporting,
+            telling,
+            stop,
+        } = self;
         serve(parts, signals);
         stop.cancel();
         drop(access_log);
@@ -130,6 +157,7 @@ impl App {
             log::warn!("analytics: no time for what users did last");
         }
         control.block_on(exporting.end());
+        control.block_on(telling.end());
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }

@@ -1,7 +1,7 @@
 //! flaggate: a reverse-proxy gateway that routes each request by feature flag.
 //!
 //! The pure core (`model`, `statistics`, `predict`, `train`, `eval`, `snapshot`, `import`, `delivery`) knows no runtime, socket, file or clock. The shells
-//! around it (`store`, `outbound`, `profiles`, `tracking`, `tripping`, `recent`, `analytics`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
+//! around it (`store`, `outbound`, `profiles`, `tracking`, `happenings`, `tripping`, `recent`, `analytics`, `gateway`, `conductor`, `admin`, `telemetry`, `demo`)
 //! do the input and output, and `app` wires them together. Arrows run downwards only:
 //!
 //! ```text
@@ -24,6 +24,7 @@ pub mod demo;
 pub mod drain;
 pub mod eval;
 pub mod gateway;
+pub mod happenings;
 pub mod import;
 pub mod model;
 pub mod outbound;

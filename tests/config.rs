@@ -592,3 +592,52 @@ fn tracing() {
         "f.toml:14:10: \"200%\" is not a share like \"1%\" or \"0.05%\", \"100%\" at most",
     );
 }
+
+#[test]
+fn events_go_where_the_store_is_unless_said_otherwise() {
+    let sinks = |more: &str| {
+        let events = Config::parse("f.toml", &format!("{GOOD}{more}"), std::iter::empty()).unwrap().events;
+        let file = events.file.map(|file| format!("file {} ", file.path.display())).unwrap_or_default();
+        let redis = events.redis.map(|redis| format!("redis {} ", redis.max_len)).unwrap_or_default();
+        format!("{redis}{file}{}", if events.webhook.is_some() { "webhook" } else { "" })
+    };
+    let redis = "[store]\nkind = \"redis\"\nurl = \"redis://a\"\n";
+    let hook = "[events.webhook]\nurl = \"https://a/SECRET\"\n";
+    for (more, expected) in [
+        (String::new(), "file data/flaggate.events.jsonl "),
+        ("[store]\npath = \"/var/lib/gate.redb\"\n".to_owned(), "file /var/lib/gate.events.jsonl "),
+        ("[store]\nkind = \"memory\"\n".to_owned(), ""),
+        (redis.to_owned(), "redis 100000 "),
+        (format!("{redis}{hook}"), "redis 100000 webhook"),
+        (format!("{redis}[events]\nsinks = [\"file\"]\n{hook}"), "file data/flaggate.events.jsonl "),
+        (format!("{redis}[events]\nsinks = []\n"), ""),
+        ("[events]\nenabled = false\n".to_owned(), ""),
+    ] {
+        assert_eq!(sinks(&more), expected, "{more}");
+    }
+    let line = "f.toml:14:";
+    for (more, expected) in [
+        (
+            "sinks = [\"redis\"]",
+            format!("{line}10: the sink `redis` is the Redis of `[store]`: it needs `store.kind = \"redis\"`"),
+        ),
+        ("sinks = [\"webhook\"]", format!("{line}10: the sink `webhook` needs `[events.webhook]`")),
+        (
+            "sinks = [\"fiel\"]",
+            format!("{line}10: events.sinks[0] has no \"fiel\", did you mean \"file\"?; it takes redis, file, webhook"),
+        ),
+        ("webhook.url = \"SECRET\"", format!("{line}15: `url` must begin with http:// or https://")),
+        ("webhook = {}", format!("{line}11: exactly one of url, url_file must be given")),
+        ("session_id = {}", format!("{line}14: exactly one of header, cookie must be given")),
+        (
+            "memory = \"much\"",
+            format!("{line}10: events.memory takes a size like \"64KiB\" or \"10MiB\", not \"much\""),
+        ),
+    ] {
+        check(&format!("[events]\n{more}\n"), &expected);
+    }
+    check(
+        "[privacy]\nhash_user_ids = true\n",
+        "f.toml:13:1: `hash_user_ids` needs a `secret_file`: `head -c 32 /dev/urandom > FILE`",
+    );
+}

@@ -350,3 +350,49 @@ async fn what_is_killed_is_told_and_goes_to_the_upstream_of_the_route() {
     );
     assert_ne!(reached().await, "feature");
 }
+
+/// `flaggate tail` with these arguments, until it has shown so many requests of those that are made meanwhile.
+async fn watched(gateway: &Gateway, arguments: &[&str], count: usize) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flaggate"));
+    command.args(["tail", "--admin", &format!("http://{}", gateway.process.admin), "--count", &count.to_string()]);
+    command.args(arguments);
+    let watching = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let by = clock::monotonic() + PATIENCE;
+    while !watching.is_finished() {
+        assert!(clock::monotonic() < by, "nothing is shown");
+        for (user, path) in [("ann", "/a"), ("bob", "/b?secret=1")] {
+            let url = format!("http://{}{path}", gateway.process.web);
+            let request = gateway.client.get(url).header("Host", "shop.example").header("X-User-Id", user);
+            request.header("X-Plan", "pro").send().await.unwrap();
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let output = watching.await.unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{err}");
+    let lines: Vec<String> = out.lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), count, "{out} {err}");
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_are_shown_while_somebody_watches() {
+    let gateway = Gateway::start().await;
+    let explained = gateway
+        .explain(json!({ "path": "/a", "host": "shop.example", "headers": { "X-User-Id": "ann", "X-Plan": "pro" } }))
+        .await;
+    let decision = &explained["decision"];
+    for line in watched(&gateway, &["--json", "--user", "ann"], 3).await {
+        let told: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&told["user_id"], &told["path"], &told["status"]), (&json!("ann"), &json!("/a"), &json!(200)));
+        assert_eq!((&told["strategy"], &told["upstream"]), (&decision["strategy"], &decision["upstream"]));
+        let flags = told["flags"].as_array().unwrap();
+        assert!(flags.iter().any(|flag| flag["flag"] == "feature" && flag["reason"] == "targeting_match"), "{told}");
+    }
+    for line in watched(&gateway, &["--flag", "feature"], 4).await {
+        assert!(line.contains(" GET /") && line.contains(" 200 ") && line.contains(" feature="), "{line}");
+        assert!(line.contains(" → ") && !line.contains("secret"), "{line}");
+    }
+    let listed = gateway.client.get(format!("http://{}/tail?colour=red", gateway.process.admin)).send().await.unwrap();
+    assert_eq!((listed.status().as_u16(), &listed.headers()["content-type"]), (422, &PROBLEM.parse().unwrap()));
+}

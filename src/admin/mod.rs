@@ -26,6 +26,7 @@ mod profiles;
 mod refusal;
 mod reload;
 mod segments;
+mod tail;
 mod told;
 mod track;
 mod traffic;
@@ -53,7 +54,7 @@ use crate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{AnalyticsStore, CounterStore, ProfileStore, Store, SyncHandle},
-    telemetry::Observers,
+    telemetry::{Observers, Tail},
     tracking::Moves,
 };
 
@@ -105,6 +106,8 @@ pub struct Admin {
     pub drain: Drain,
     /// Who is told of the flags that applications ask for, and of what users did.
     pub observers: Observers,
+    /// Decisions as they are made.
+    pub tail: Arc<Tail>,
     /// What changes, told as it happens.
     pub live: Live,
     /// Tells channels what people do with kill switches.
@@ -150,6 +153,7 @@ pub fn router(admin: Admin) -> Router {
         .merge(deployments::router())
         .merge(transfer::router())
         .merge(traffic::router())
+        .merge(tail::router())
         .merge(track::router())
         .merge(analytics::router())
         .merge(trail::router())

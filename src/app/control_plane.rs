@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{calls, conduct};
+use super::{calls, conduct, events::Telling};
 use crate::{
     admin::{self, Access, Admin, Explain, Live, LiveLimits, Recomputes, Reload, Training, UsageWatch},
     gateway::{Explainer, Parts},
@@ -18,15 +18,17 @@ use crate::{
 pub(super) fn control_plane(
     listener: TcpListener,
     parts: &Parts,
+    telling: &Telling,
     stores: &Opened,
     (sync, reload): (SyncHandle, Reload),
     run: Arc<str>,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>> {
     let Parts { config, current, cell, metrics, drain, profiles, recent, observers, .. } = parts;
-    let Opened { documents: store, profiles: profile_store, counters, analytics } = stores;
+    let stores = telling.told(stores);
+    let Opened { documents: store, profiles: profile_store, counters, analytics } = &stores;
     let (registry, failed) = (metrics.registry().clone(), "failed to register the metrics");
-    let moves = Moves::register(&registry, cell.clone()).context(failed)?;
+    let moves = Moves::register(&registry, cell.clone()).context(failed)?.telling(telling.events().cloned());
     let profile_store: Arc<dyn ProfileStore> =
         Arc::new(Tracked::start(Arc::clone(profile_store), cell.clone(), moves.clone()));
     let (client, notifier) = calls::calls(parts)?;
@@ -50,6 +52,7 @@ pub(super) fn control_plane(
         reload: Some(reload),
         drain: drain.clone(),
         observers: observers.clone(),
+        tail: telling.tail.clone(),
         live,
         notifier,
         explain: Some(explain(parts)),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     analytics::{Watching, watch},
+    events::Telling,
     trace::{Exporting, trace},
 };
 use crate::{
@@ -31,6 +32,7 @@ pub(super) struct DataPlane {
     pub(super) access_log: access_log::Writer,
     pub(super) watching: Watching,
     pub(super) exporting: Exporting,
+    pub(super) telling: Telling,
 }
 
 impl DataPlane {
@@ -49,16 +51,19 @@ impl DataPlane {
         if config.access_log.path.is_some() {
             reopen_on_hangup(log.clone()).context("failed to watch for signals")?;
         }
+        let telling = Telling::start(config, &metrics)?;
         let profiles = config.profiles.enabled.then(|| look_up(Arc::clone(&stores.profiles), config, &metrics));
         let (arms, runtime) = (Arms::new(), control.clone());
         let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
         let (watcher, watching) = watch(metrics.registry())?;
+        let mut observers = telling.observers();
+        observers.push(watcher);
         let parts = Parts {
             config: Arc::clone(config),
             current: Current::new(Arc::clone(config)),
             cell: cell.clone(),
             access_log: log,
-            observers: Observers::new(vec![watcher]),
+            observers: Observers::new(observers),
             tracer,
             drain: Drain::new(metrics.requests_in_flight().clone()),
             metrics,
@@ -67,7 +72,7 @@ impl DataPlane {
             recent: Recent::new(&config.recent),
             routing: RoutingCell::new(Arc::clone(config), sources),
         };
-        Ok(Self { parts, access_log, watching, exporting })
+        Ok(Self { parts, access_log, watching, exporting, telling })
     }
 }
 

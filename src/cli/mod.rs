@@ -21,6 +21,7 @@ mod remote;
 mod segments;
 mod status;
 mod table;
+mod tail;
 mod token;
 mod transfer;
 mod vectors;
@@ -114,6 +115,8 @@ enum Command {
     /// Look at trained models, train and change them.
     #[command(subcommand)]
     Models(models::Models),
+    /// Show requests to a gateway as they end, each with what was decided for it.
+    Tail(tail::Tail),
     /// Print a script that completes commands and options, for a shell to read.
     Completions {
         /// The shell.
@@ -178,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Kill(kill) => kill.run(),
         Command::Profiles(profiles) => profiles.run(),
         Command::Models(models) => models.run(),
+        Command::Tail(tail) => tail.run(),
         Command::Completions { shell } => completions(shell),
         Command::Explain(explain) => explain.run(),
         Command::Store(StoreCommand::Reseed { remote }) => status::reseed(&remote).map(|()| ExitCode::SUCCESS),

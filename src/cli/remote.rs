@@ -1,6 +1,6 @@
 //! Talking to the admin API of a gateway that runs.
 
-use std::path::PathBuf;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -123,6 +123,35 @@ impl Remote {
                     return Ok(Answer { status, headers, body });
                 }
             }
+        })
+    }
+
+    /// Reads an answer as it comes, and tells each of its lines until somebody has enough.
+    pub(super) fn follow(&self, path: &str, tell: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<()> {
+        let mut sent = Client::new().get(self.url(path));
+        if let Some(token) = self.token()? {
+            sent = sent.bearer_auth(token);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let lost = |error: reqwest::Error| Failure::unreachable(&self.admin, &error);
+            let mut answer = sent.send().await.map_err(lost)?;
+            if !answer.status().is_success() {
+                let request = Request { path: path.to_owned(), ..Request::default() };
+                let status = answer.status();
+                return Err(self.refused(&request, status, &answer.text().await.map_err(lost)?)?.into());
+            }
+            let mut unread = Vec::new();
+            while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+                unread.extend_from_slice(&chunk);
+                while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = unread.drain(..=end).collect();
+                    if tell(String::from_utf8_lossy(&line).trim_end())?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
         })
     }
 

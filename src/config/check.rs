@@ -9,6 +9,7 @@ use super::{
     access_log::AccessLog,
     checked::*,
     error::{At, Problem},
+    events::{Events, Privacy},
     outbound::Outbound,
     read::Table,
     recent::Recent,
@@ -21,10 +22,13 @@ use super::{
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
     let mut checker = Checker { problems, upstreams: upstream_names(root) };
     let context = checker.context(root);
+    let store = checker.store(root);
     Config {
+        events: Events::check(&mut checker, root, &store),
+        privacy: Privacy::check(&mut checker, root),
+        store,
         listeners: checker.listeners(root),
         admin: checker.admin(root),
-        store: checker.store(root),
         tracing: Tracing::check(&mut checker, root, context.accept_identity_from),
         context,
         profiles: profiles(root),

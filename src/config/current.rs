@@ -54,6 +54,8 @@ impl Config {
             tracing,
             server,
             outbound,
+            events,
+            privacy,
         } = new;
         let ContextConfig { user_id, accept_identity_from, environment, region, attributes } = context;
         (next.context.user_id, next.context.accept_identity_from) = (user_id, accept_identity_from);
@@ -71,6 +73,8 @@ impl Config {
             ("tracing", next.tracing != tracing),
             ("server", next.server != server),
             ("outbound", next.outbound != outbound),
+            ("events", next.events != events),
+            ("privacy", next.privacy != privacy),
         ];
         (next, waits.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect())
     }
@@ -99,7 +103,8 @@ mod tests {
             ("context.user_id = [{ cookie = \"uid\" }]", true, &[]),
             ("context.environment = \"test\"", false, &["context.environment"]),
             ("admin.address = \"127.0.0.1:9191\"", false, &["admin"]),
-            ("store.kind = \"memory\"\ncontext.region = \"eu\"", false, &["store", "context.region"]),
+            // Events go where the store is.
+            ("store.kind = \"memory\"\ncontext.region = \"eu\"", false, &["store", "context.region", "events"]),
             (
                 "server.workers = 7\nrecent.contexts = 5\nprofiles.enabled = false",
                 false,

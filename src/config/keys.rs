@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{MOST_ATTEMPTS, access_log, mirror::MIRROR, outbound, server, tracing};
+use super::{MOST_ATTEMPTS, access_log, events, mirror::MIRROR, outbound, recent::RECENT, server, tracing};
 use crate::model::Role;
 
 /// What a key takes.
@@ -68,8 +68,10 @@ pub(super) static ROOT: Section = Section {
             "",
             "where flaggate itself may call, for metrics and notifications",
         ),
+        key("events", Kind::Table(&events::KEYS), "", "what is told of users and happenings, and where it goes"),
+        key("privacy", Kind::Table(&events::PRIVACY), "", "how users are named in what leaves the gateway"),
     ],
-    later: &["privacy", "events", "conductor"],
+    later: &["conductor"],
 };
 
 static LISTENER: Section = Section {
@@ -195,15 +197,6 @@ static PROFILES: Section = Section {
             "\"30s\"",
             "how long a profile is kept; a change made through flaggate ends it at once",
         ),
-    ],
-    later: &[],
-};
-
-static RECENT: Section = Section {
-    keys: &[
-        key("contexts", Kind::Integer(0, 100_000), "10000", "users whose newest context is remembered; 0: none is"),
-        key("bytes", Kind::Size, "\"8MiB\"", "the memory that they may take"),
-        key("per_second", Kind::Integer(1, 1_000_000), "1000", "requests that are noted in one second at most"),
     ],
     later: &[],
 };

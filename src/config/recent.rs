@@ -1,6 +1,18 @@
 //! `[recent]`: the contexts that are remembered for previews.
 
-use super::read::Table;
+use super::{
+    keys::{Kind, Section, key},
+    read::Table,
+};
+
+pub(super) static RECENT: Section = Section {
+    keys: &[
+        key("contexts", Kind::Integer(0, 100_000), "10000", "users whose newest context is remembered; 0: none is"),
+        key("bytes", Kind::Size, "\"8MiB\"", "the memory that they may take"),
+        key("per_second", Kind::Integer(1, 1_000_000), "1000", "requests that are noted in one second at most"),
+    ],
+    later: &[],
+};
 
 /// How much is remembered of who was here lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Calls that flaggate itself makes: questions to a Prometheus, notifications, and spans for a collector.
+//! Calls that flaggate itself makes: questions to a Prometheus, notifications, events to a web hook, and spans for a collector.
 //!
 //! URLs of questions and notifications come from documents, so they are not believed: only the hosts that `[outbound]` lists are called, at addresses that
 //! `guard` lets through, without redirects or proxies, with a bound on the answer and on the time.
@@ -6,6 +6,7 @@
 mod client;
 mod credentials;
 mod error;
+mod events;
 mod guard;
 mod kill_switch;
 pub mod notify;
@@ -14,5 +15,6 @@ mod spans;
 
 pub use client::{Answer, Client, Names, Request};
 pub use error::OutboundError;
+pub use events::WebhookEvents;
 pub use notify::{Notice, Notifier};
 pub use spans::SpanExporter;

@@ -26,7 +26,7 @@ use crate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
 };
 
-pub use self::redis::RedisStore;
+pub use self::redis::{RedisEvents, RedisStore};
 pub use crate::model::Action;
 pub use analytics::{
     Acted, AnalyticsStore, Done, EXPERIMENT_KEPT, Experience, Experiment, Exposure, MOST_EXPERIMENTS,

@@ -30,6 +30,10 @@ use crate::{
         ChangedUsers, Count, Cursor, Moved, MovedUsers, Page, Patched, ProfilePatch, ProfileStore, Sample, StoreError,
         StoredProfile, Unwritten,
     },
+    telemetry::{
+        Events,
+        events::{EventKind, Happening},
+    },
 };
 
 /// How many users may wait; who writes more waits with them.
@@ -66,14 +70,17 @@ enum Activity {
     Over,
 }
 
-/// Who moved, counted.
+/// Who moved, counted and told as events.
 #[derive(Clone, Debug)]
-pub struct Moves(IntCounterVec);
+pub struct Moves {
+    counter: IntCounterVec,
+    events: Option<Events>,
+}
 
 /// Shows the moves of the segments that there are.
 #[derive(Debug)]
 struct ShownMoves {
-    moves: Moves,
+    moves: IntCounterVec,
     cell: SnapshotCell,
 }
 
@@ -84,17 +91,30 @@ impl Moves {
     /// It is registered already.
     pub fn register(registry: &Registry, cell: SnapshotCell) -> prometheus::Result<Self> {
         let about = Opts::new("flaggate_segment_moves_total", "Users who entered or left a segment, as seen here.");
-        let moves = Self(IntCounterVec::new(about, &["segment", "change"])?);
-        registry.register(Box::new(ShownMoves { moves: moves.clone(), cell }))?;
-        Ok(moves)
+        let counter = IntCounterVec::new(about, &["segment", "change"])?;
+        registry.register(Box::new(ShownMoves { moves: counter.clone(), cell }))?;
+        Ok(Self { counter, events: None })
     }
 
-    /// Counts users who moved.
+    /// The same, which also tells of each move where events are given in.
+    #[must_use]
+    pub fn telling(self, events: Option<Events>) -> Self {
+        Self { events, ..self }
+    }
+
+    /// Counts users who moved, and tells of each move. Called by the one gateway that keeps them, once they are kept.
     pub fn count(&self, moved: &[Moved]) {
-        for Moved { entered, left, .. } in moved {
-            for (segments, change) in [(entered, "entered"), (left, "left")] {
+        let now = clock::now();
+        for Moved { user_id, entered, left, .. } in moved {
+            for (segments, change, kind) in
+                [(entered, "entered", EventKind::SegmentEntered), (left, "left", EventKind::SegmentLeft)]
+            {
                 for segment in segments {
-                    self.0.with_label_values(&[segment.as_str(), change]).inc();
+                    self.counter.with_label_values(&[segment.as_str(), change]).inc();
+                    if let Some(events) = &self.events {
+                        let data = Map::from_iter([("segment".to_owned(), segment.as_str().into())]);
+                        events.happened(Happening::new(kind, now, data).of(user_id));
+                    }
                 }
             }
         }
@@ -103,11 +123,11 @@ impl Moves {
 
 impl Collector for ShownMoves {
     fn desc(&self) -> Vec<&Desc> {
-        self.moves.0.desc()
+        self.moves.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (mut families, snapshot) = (self.moves.0.collect(), self.cell.load());
+        let (mut families, snapshot) = (self.moves.collect(), self.cell.load());
         let is_there = |label: &LabelPair| label.name() != "segment" || snapshot.segment(label.value()).is_some();
         for family in &mut families {
             family.mut_metric().retain(|metric| metric.get_label().iter().all(is_there));

@@ -16,7 +16,7 @@ use flaggate::{
         CounterStore, Follower, Gateway, MemoryAnalytics, MemoryCounters, MemoryProfiles, MemoryStore, ProfileStore,
         Store, SyncHandle, SyncOptions, give_signs_of_life,
     },
-    telemetry::{Metrics, Observers},
+    telemetry::{Metrics, Observers, Privacy, Tail},
     tracking::{Moves, Tracked},
 };
 use reqwest::{Client, Method, redirect::Policy};
@@ -173,6 +173,7 @@ async fn listen_to(
         reload: None,
         drain,
         observers,
+        tail: Arc::new(Tail::new(Privacy::default())),
         live,
         notifier: Notifier::new(outbound::Client::new(config::Outbound::default()).unwrap(), "test"),
         explain: None,

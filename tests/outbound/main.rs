@@ -1,6 +1,7 @@
 //! Calls outwards, over real sockets and with a real Prometheus.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod events;
 mod guard;
 mod notices;
 #[path = "../support/process.rs"]

@@ -26,6 +26,7 @@ mod breakers;
 mod cluster;
 mod contract;
 mod counted;
+mod events;
 mod following;
 mod gateways;
 mod imports;

@@ -180,7 +180,7 @@ pub(super) fn router() -> OpenApiRouter<Admin> {
 }
 
 /// Waits until the gateway begins to stop.
-async fn stopping(draining: &mut watch::Receiver<bool>) {
+pub(super) async fn stopping(draining: &mut watch::Receiver<bool>) {
     // An error says that nobody is left who could say so.
     draining.wait_for(|draining| *draining).await.ok();
 }

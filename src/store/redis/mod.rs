@@ -9,6 +9,7 @@ mod audit;
 mod connection;
 mod counters;
 mod error;
+mod events;
 mod gateways;
 mod names;
 mod population;
@@ -29,6 +30,7 @@ use crate::{
     model::{DocumentKey, DocumentKind, WorldRevision},
 };
 
+pub use self::events::RedisEvents;
 use self::{
     connection::{Link, Live},
     names::Names,

@@ -68,6 +68,16 @@ impl Names {
         self.own(&format!("analytics:{name}"))
     }
 
+    /// The stream of events.
+    pub(super) fn exposures(&self) -> String {
+        self.own("exposures")
+    }
+
+    /// Which part of a gateway's events came last.
+    pub(super) fn exposures_writer(&self, run: &str) -> String {
+        self.own(&format!("exposures:writer:{run}"))
+    }
+
     /// The channel of users whose profile changed.
     pub(super) fn users_channel(&self) -> String {
         self.own("users")
