@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ measure-takeover: setup ## stop conductors 200 times and kill them 50 times at e
 
 measure-metrics: setup ## count 100 000 requests, ask for 1 000 000 users and paths, and flood the log (about 10 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test metrics -- --nocapture --test-threads 1
+
+measure-events: setup ## read each exposure of 20 000 users by a consumer group, and take its Redis away for five minutes (about 6 minutes)
+	FLAGGATE_MEASURE=full cargo test --locked --release --test redis events:: -- --nocapture --test-threads 1
 
 simulate-judge: ## print what the judge does in simulated rollouts, the table of docs/delivery.md (some minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --lib judge::simulation::table -- --nocapture

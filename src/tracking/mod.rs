@@ -331,9 +331,14 @@ mod tests {
 
     use super::*;
     use crate::{
+        config,
         model::{DocumentKey, WorldRevision},
         snapshot::World,
         store::MemoryProfiles,
+        telemetry::{
+            EventMetrics, Privacy,
+            events::{FileSink, Origin},
+        },
     };
 
     #[tokio::test]
@@ -345,8 +350,17 @@ mod tests {
         let world = World::new(None).load(revision, [(DocumentKey::segment("paying"), segment.into())]);
         assert!(publisher.publish(world));
         let store: Arc<dyn ProfileStore> = Arc::new(MemoryProfiles::new());
-        let moves = Moves::register(&Registry::new(), cell.clone()).unwrap();
-        let tracked = Tracked::start(Arc::clone(&store), cell, moves);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let sink = FileSink::new(&config::EventFile { path: path.clone(), max_size: 1 << 20, keep: 0 });
+        let registry = Registry::new();
+        let metrics = EventMetrics::register(&registry).unwrap();
+        let origin = Origin { service: "test".into(), environment: None, region: None };
+        let started =
+            Events::start(&config::Events::default(), origin, Privacy::default(), vec![Arc::new(sink)], &metrics);
+        let (events, running) = started.unwrap();
+        let moves = Moves::register(&registry, cell.clone()).unwrap().telling(Some(events));
+        let tracked = Tracked::start(Arc::clone(&store), cell, moves.clone());
         let mut moved = tracked.moved_users().await.unwrap();
         let attributes = json!({ "plan": "pro" }).as_object().cloned().unwrap();
         let profile = Profile { attributes, ..Profile::default() };
@@ -359,5 +373,15 @@ mod tests {
             heard.extend(told.iter().map(|moved| (moved.entered.clone(), moved.left.clone())));
         }
         assert_eq!(heard, [(vec!["paying".to_owned()], vec![]), (vec![], vec!["paying".to_owned()])]);
+        // The store tells before the move is counted.
+        while moves.counter.with_label_values(&["paying", "left"]).get() == 0 {
+            sleep_until((clock::monotonic() + Duration::from_millis(1)).into()).await;
+        }
+        running.end(Duration::from_secs(10)).await;
+        let text = std::fs::read_to_string(path).unwrap();
+        let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let kinds: Vec<&Value> = told.iter().map(|event| &event["event_type"]).collect();
+        assert_eq!(kinds, ["segment_entered", "segment_left"]);
+        assert!(told.iter().all(|event| event["user_id"] == "ann" && event["data"] == json!({ "segment": "paying" })));
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use flaggate::{clock, telemetry::Privacy};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
 
 const SECRET: &str = "nobody guesses this secret";
 
-/// A gateway that tells a web hook and a file of `ann`, and of `bob` a second later.
-async fn told(answers: Vec<String>) -> (Process, Asked) {
+/// A gateway that tells a web hook and a file of `ann` and `bob`, and the folder with its secrets.
+async fn told(answers: Vec<String>) -> (Process, Asked, TempDir) {
     let (hook, asked) = server(answers).await;
     let folder = tempfile::tempdir().unwrap();
     let (secret, token) = (folder.path().join("secret"), folder.path().join("token"));
@@ -72,7 +73,7 @@ async fn told(answers: Vec<String>) -> (Process, Asked) {
     assert_eq!(error["data"]["flags"], json!({ "theme": "true" }));
     let text = lines.iter().map(Value::to_string).collect::<String>();
     assert!(!text.contains("example.org") && !text.contains("mail"), "{text}");
-    (gateway, asked)
+    (gateway, asked, folder)
 }
 
 /// The CloudEvents of a request.
@@ -110,7 +111,7 @@ async fn until_asked(asked: &Asked, events: usize) -> Vec<Vec<Value>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_hook_gets_each_event_once_and_nothing_tells_who_it_is_of() {
-    let (gateway, asked) = told(vec![status("202 Accepted", "")]).await;
+    let (gateway, asked, _folder) = told(vec![status("202 Accepted", "")]).await;
     let batches = until_asked(&asked, 4).await;
     // A second batch, or a doubled one, would come within this.
     sleep(Duration::from_millis(1_500)).await;
@@ -125,7 +126,7 @@ async fn a_web_hook_gets_each_event_once_and_nothing_tells_who_it_is_of() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_hook_that_fails_is_asked_again() {
     let answers = ["500 Broken", "503 Away", "429 Slower", "200 OK"].map(|answer| status(answer, "")).to_vec();
-    let (gateway, asked) = told(answers).await;
+    let (gateway, asked, _folder) = told(answers).await;
     let by = clock::monotonic() + PATIENCE;
     let metrics = loop {
         let metrics = reqwest::get(format!("http://{}/metrics", gateway.admin)).await.unwrap().text().await.unwrap();
@@ -151,7 +152,7 @@ async fn a_web_hook_that_fails_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_hook_that_refuses_is_not_asked_again() {
-    let (gateway, asked) = told(vec![status("403 Forbidden", "")]).await;
+    let (gateway, asked, _folder) = told(vec![status("403 Forbidden", "")]).await;
     let count = until_asked(&asked, 4).await.len();
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(asked.all().len(), count);

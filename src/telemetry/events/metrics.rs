@@ -8,10 +8,10 @@ use super::EventKind;
 #[derive(Clone, Debug)]
 pub struct EventMetrics {
     told: Vec<IntCounter>,
-    dropped: IntCounterVec,
+    pub(super) dropped: IntCounterVec,
     exposures_dropped: IntCounter,
-    delivered: IntCounterVec,
-    failures: IntCounterVec,
+    pub(super) delivered: IntCounterVec,
+    pub(super) failures: IntCounterVec,
     waiting: IntGaugeVec,
     up: IntGaugeVec,
 }

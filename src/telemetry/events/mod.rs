@@ -98,10 +98,10 @@ impl Events {
         about: impl FnOnce(SmallVec<[Exposed; 2]>) -> Exposures,
     ) {
         let Inner { seen, queue, .. } = &*self.0;
-        let user = seen.user(user_id);
+        let visit = seen.visit(user_id);
         let (mut exposed, mut places) = (SmallVec::new(), SmallVec::<[_; 4]>::new());
         for flag in flags {
-            match seen.note(user, flag.key, flag.variation) {
+            match seen.note(visit, flag.key, flag.variation) {
                 Noted::Known => {}
                 Noted::New(place) => {
                     places.extend(place);

@@ -58,7 +58,7 @@ struct Shared {
     most_bytes: usize,
     /// What waits or is being delivered.
     bytes: AtomicUsize,
-    /// Whether exposures were dropped since something was last delivered.
+    /// Whether something found no place since something was last delivered. What was refused would be so again.
     has_dropped: AtomicBool,
     all: EventMetrics,
     metrics: SinkMetrics,
@@ -94,6 +94,7 @@ impl Outlet {
         }
         shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
         shared.lose(batch);
+        shared.has_dropped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -121,7 +122,9 @@ impl Shared {
                     self.metrics.up.set(0);
                     match error {
                         SinkError::Refused(why) => {
-                            log::warn!("events: {} events were refused by the sink {name}: {why}", batch.events.len());
+                            // One line, and not one for each batch, until it takes something.
+                            let level = if is_news { log::Level::Warn } else { log::Level::Debug };
+                            log::log!(level, "events: the sink {name} refused {} events: {why}", batch.events.len());
                             return self.lose(batch);
                         }
                         SinkError::Passing(why) if is_last => {
@@ -157,7 +160,6 @@ impl Shared {
         for (kind, count) in batch.kinds() {
             self.all.dropped(self.sink.name(), kind, count);
         }
-        self.has_dropped.store(true, Ordering::Relaxed);
     }
 }
 

@@ -39,6 +39,13 @@ pub(super) struct Seen {
 #[repr(align(64))]
 struct Line([AtomicU64; WAYS]);
 
+/// A user at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit {
+    user: u64,
+    tick: u64,
+}
+
 /// What a note told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noted {
@@ -66,19 +73,18 @@ impl Seen {
         Self { lines, hasher: RandomState::new(), began, part, life: AtomicU64::new(0) }
     }
 
-    /// What stands for a user in further questions.
-    pub(super) fn user(&self, user_id: &str) -> u64 {
-        self.hasher.hash_one((self.life.load(Ordering::Relaxed), user_id))
+    /// A user who sees something now.
+    pub(super) fn visit(&self, user_id: &str) -> Visit {
+        self.visit_at(user_id, clock::monotonic().duration_since(self.began))
     }
 
-    /// Notes that a user saw a variation now.
-    pub(super) fn note(&self, user: u64, flag: &str, variation: &str) -> Noted {
-        let elapsed = clock::monotonic().duration_since(self.began);
-        self.note_at(user, flag, variation, elapsed)
-    }
-
-    fn note_at(&self, user: u64, flag: &str, variation: &str, elapsed: Duration) -> Noted {
+    fn visit_at(&self, user_id: &str, elapsed: Duration) -> Visit {
         let tick = (u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / self.part + 1) & TICK;
+        Visit { user: self.hasher.hash_one((self.life.load(Ordering::Relaxed), user_id)), tick }
+    }
+
+    /// Notes what a user sees.
+    pub(super) fn note(&self, Visit { user, tick }: Visit, flag: &str, variation: &str) -> Noted {
         let hash = self.hasher.hash_one((user, flag, variation));
         let line = usize::try_from(hash & TICK).unwrap_or(0) & (self.lines.len() - 1);
         // An entry is never 0, which is an empty place.
@@ -135,7 +141,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(16);
 
     fn note(seen: &Seen, user: &str, flag: &str, variation: &str, second: u64) -> bool {
-        seen.note_at(seen.user(user), flag, variation, Duration::from_secs(second)) != Noted::Known
+        seen.note(seen.visit_at(user, Duration::from_secs(second)), flag, variation) != Noted::Known
     }
 
     #[test]
@@ -163,7 +169,7 @@ mod tests {
     #[test]
     fn what_did_not_get_on_is_new_again() {
         let seen = Seen::new(64, WINDOW);
-        let user = seen.user("ann");
+        let user = seen.visit("ann");
         let Noted::New(Some(place)) = seen.note(user, "a", "true") else { panic!("it is new") };
         assert_eq!(seen.note(user, "a", "true"), Noted::Known);
         seen.forget(place);

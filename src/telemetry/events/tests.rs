@@ -106,7 +106,7 @@ fn counted(metrics: &prometheus::IntCounterVec) -> BTreeMap<String, u64> {
     let families = metrics.collect();
     let all = families[0].get_metric().iter().map(|metric| {
         let labels: Vec<&str> = metric.get_label().iter().map(|label| label.value()).collect();
-        (labels.join(" "), metric.get_counter().value() as u64)
+        (labels.join(" "), metric.get_counter().get_value() as u64)
     });
     all.collect()
 }
