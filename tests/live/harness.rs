@@ -14,7 +14,7 @@ use flaggate::{
         Expected, Follower, MemoryAnalytics, MemoryCounters, MemoryProfiles, MemoryStore, Store, SyncHandle,
         SyncOptions, Write,
     },
-    telemetry::{Metrics, Observers},
+    telemetry::{Metrics, Observers, Privacy, Tail},
     tracking::Moves,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -72,6 +72,7 @@ pub(crate) async fn serve_as(config: &config::Admin, limits: LiveLimits) -> Serv
         reload: None,
         drain: drain.clone(),
         observers: Observers::default(),
+        tail: Arc::new(Tail::new(Privacy::default())),
         live: live.clone(),
         notifier: Notifier::new(outbound::Client::new(config::Outbound::default()).unwrap(), "test"),
         explain: None,
