@@ -65,10 +65,6 @@ type Document = Result<Arc<FlagDocument>, Fault>;
 /// So many documents are read on all cores.
 const MANY: usize = 512;
 
-/// After so many documents others may run: a compile takes long beside a request, and a scheduler may let it have its time to
-/// the end.
-const GIVE_WAY: usize = 4;
-
 /// The last version that could be served.
 #[derive(Clone, Debug)]
 struct Good {
@@ -144,8 +140,8 @@ impl World {
         }
         // What is killed hangs on which flags and segments there are, and on tags.
         kills_changed |= self.next.kills.is_some() && self.changed.iter().any(|(document, _)| is_named(document.kind));
-        for (number, key) in self.parents_first(touched).into_iter().enumerate() {
-            give_way(number);
+        for key in self.parents_first(touched) {
+            give_way();
             links_changed |= self.compile(&key);
         }
         if links_changed {
@@ -192,11 +188,11 @@ impl World {
             (change.document.kind == DocumentKind::Flag && !self.is_known(key, text)).then(|| read(key, text))
         };
         if changes.len() < MANY {
-            let read_one = |(number, change)| {
-                give_way(number);
+            let read_one = |change| {
+                give_way();
                 read_one(change)
             };
-            return changes.iter().enumerate().map(read_one).collect();
+            return changes.iter().map(read_one).collect();
         }
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         thread::scope(|scope| {
@@ -413,18 +409,17 @@ impl Flag {
     }
 }
 
+/// Lets others run between two documents: a compile takes long beside a request, and a scheduler may let it have its time
+/// to the end.
+fn give_way() {
+    thread::yield_now();
+}
+
 /// Whether kill switches can name a document of this kind.
 const fn is_named(kind: DocumentKind) -> bool {
     match kind {
         DocumentKind::Flag | DocumentKind::Segment => true,
         DocumentKind::MlModel | DocumentKind::KillSwitch | DocumentKind::Deployment => false,
-    }
-}
-
-/// Lets others run, every now and then.
-fn give_way(number: usize) {
-    if number % GIVE_WAY == GIVE_WAY - 1 {
-        thread::yield_now();
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::model::{DocumentKey, WorldRevision};
+
+/// So many bytes are hashed and written at once.
+const PIECE: usize = 16 << 10;
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -38,14 +42,14 @@ pub(super) enum BackupError {
 }
 
 /// The file: the checksum is over the text of `world`, byte for byte.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope {
     format: u32,
     sha256: String,
     world: Box<RawValue>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct WorldText {
     revision: WorldRevision,
     documents: Vec<Entry>,
@@ -76,27 +80,60 @@ pub(super) fn read(path: &Path) -> Result<Option<LastGood>, BackupError> {
     Ok(Some(LastGood { revision: world.revision, documents }))
 }
 
-/// Writes a backup so that at any moment the file is either the earlier one or this one, whole. Blocks.
+/// Writes a backup so that at any moment the file is either the earlier one or this one, whole. Blocks, and lets others run
+/// every few kilobytes: this is done again and again while many changes come.
 pub(super) fn write(path: &Path, last: LastGood) -> io::Result<()> {
-    let documents = last.documents.into_iter().map(|(document, text)| Entry { document, text }).collect();
-    let world = serde_json::value::to_raw_value(&WorldText { revision: last.revision, documents })?;
-    let envelope = Envelope { format: FORMAT, sha256: checksum(&world), world };
+    let world = text(last)?;
+    let mut hash = Sha256::new();
+    in_pieces(&world, |piece| {
+        hash.update(piece);
+        Ok(())
+    })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     // Flags can name users: nobody else may read them.
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(&serde_json::to_vec(&envelope)?)?;
+    let sha256 = hex(&hash.finalize());
+    write!(file, r#"{{"format":{FORMAT},"sha256":"{sha256}","world":"#)?;
+    in_pieces(&world, |piece| file.write_all(piece))?;
+    file.write_all(b"}")?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     // The rename itself survives a loss of power only once the folder is on disk.
     File::open(folder)?.sync_all()
 }
 
+/// The text of a [`WorldText`].
+fn text(last: LastGood) -> io::Result<Vec<u8>> {
+    let mut world = Vec::new();
+    write!(world, r#"{{"revision":{},"documents":["#, serde_json::to_string(&last.revision)?)?;
+    for (position, (document, text)) in last.documents.into_iter().enumerate() {
+        thread::yield_now();
+        if position > 0 {
+            world.push(b',');
+        }
+        serde_json::to_writer(&mut world, &Entry { document, text })?;
+    }
+    world.extend_from_slice(b"]}");
+    Ok(world)
+}
+
+fn in_pieces(bytes: &[u8], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    bytes.chunks(PIECE).try_for_each(|piece| {
+        thread::yield_now();
+        each(piece)
+    })
+}
+
 fn checksum(world: &RawValue) -> String {
+    hex(&Sha256::digest(world.get().as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(world.get().as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes everything");
         hex
     })
