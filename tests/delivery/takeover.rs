@@ -221,9 +221,12 @@ async fn a_leader_that_sleeps_does_nothing_twice_and_what_it_writes_late_is_refu
             late[sleeper] += 1;
             let began = clock::monotonic();
             let gateway = &world.gateways[sleeper];
-            // It may lead again, and sleep again, before it is asked.
-            while refused(gateway).await.is_none_or(|refused| refused < late[sleeper]) && !gateway.is_asleep() {
+            while refused(gateway).await.is_none_or(|refused| refused < late[sleeper]) {
                 assert!(clock::monotonic() - began < PATIENCE, "its write was not refused: {}", gateway.log());
+                // It may lead again, and sleep again, before it is asked.
+                if gateway.is_asleep() {
+                    gateway.signal("CONT");
+                }
                 sleep(Duration::from_millis(5)).await;
             }
         }
