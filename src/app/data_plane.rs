@@ -23,7 +23,7 @@ use crate::{
     recent::Recent,
     snapshot::SnapshotCell,
     store::{self, Evaluations, Opened, ProfileStore},
-    telemetry::{AccessLog, Arms, Metrics, Observers, access_log},
+    telemetry::{AccessLog, Arms, Metrics, Observers, Privacy, access_log},
 };
 
 /// The parts of the gateway, and what has to end after it.
@@ -45,8 +45,10 @@ impl DataPlane {
         control: &Handle,
     ) -> Result<Self> {
         let metrics = Metrics::new();
-        let (tracer, exporting) = trace(config, metrics.registry(), run)?;
-        let (log, access_log) = AccessLog::start(&config.access_log, metrics.access_log_dropped().clone())
+        let privacy =
+            Privacy::new(&config.privacy).context("failed to read the secret that user ids are hashed with")?;
+        let (tracer, exporting) = trace(config, privacy.clone(), metrics.registry(), run)?;
+        let (log, access_log) = AccessLog::start(&config.access_log, privacy, metrics.access_log_dropped().clone())
             .context("failed to open the access log")?;
         if config.access_log.path.is_some() {
             reopen_on_hangup(log.clone()).context("failed to watch for signals")?;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     outbound::SpanExporter,
-    telemetry::{Tracer, spans::SpanMetrics},
+    telemetry::{Privacy, Tracer, spans::SpanMetrics},
 };
 
 /// How long the end waits for the last spans to reach the collector.
@@ -21,11 +21,16 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 pub(super) struct Exporting(Option<(JoinHandle<()>, CancellationToken)>);
 
 /// Traces requests, if that is configured. `run` tells this process from other gateways.
-pub(super) fn trace(config: &Config, registry: &Registry, run: &Arc<str>) -> Result<(Option<Tracer>, Exporting)> {
+pub(super) fn trace(
+    config: &Config,
+    privacy: Privacy,
+    registry: &Registry,
+    run: &Arc<str>,
+) -> Result<(Option<Tracer>, Exporting)> {
     let Some(tracing) = &config.tracing else { return Ok((None, Exporting::default())) };
     let metrics = SpanMetrics::register(registry).context("failed to register the metrics")?;
     let environment = config.context.environment.as_deref();
-    let (tracer, spans) = Tracer::new(tracing, environment, &metrics);
+    let (tracer, spans) = Tracer::new(tracing, environment, privacy, &metrics);
     let exporter = SpanExporter::new(tracing, environment, Arc::clone(run), metrics);
     let exporter = exporter.context("failed to prepare the export of spans")?;
     let stop = CancellationToken::new();

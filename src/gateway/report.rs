@@ -122,7 +122,7 @@ impl Gateway {
             error: exchange.failure,
             profile_unavailable: exchange.profile_unavailable,
             flags: access_log::flags(end.given.iter().map(|(flag, evaluation)| (flag.key(), evaluation.variation()))),
-            user_id: exchange.user_id.clone().filter(|_| self.access_log.tells_user_ids()),
+            user_id: exchange.user_id.as_deref().and_then(|user_id| self.access_log.shown(user_id)),
             trace: exchange.trace.as_ref().map(|trace| (trace.id(), trace.is_sampled())),
         }
     }

@@ -20,6 +20,7 @@ impl Gateway {
             before: exchange.tries.saturating_sub(1),
             status: end.status.filter(|_| exchange.upstream_time.is_some()),
         });
+        let user_id = exchange.user_id.as_deref().and_then(|user_id| tracer.shown(user_id));
         tracer.record(&RequestSpans {
             trace,
             time: exchange.time,
@@ -37,7 +38,7 @@ impl Gateway {
             call,
             revision: exchange.revision(),
             environment: tracer.environment(),
-            user_id: exchange.user_id.as_deref().filter(|_| tracer.tells_user_ids()),
+            user_id: user_id.as_deref(),
             flags,
         });
     }

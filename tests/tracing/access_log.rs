@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     collector::{Collector, PATIENCE},
-    harness::{Gateway, header},
+    harness::{Gateway, HASHED, hashing, header, secret},
 };
 
 /// Waits for so many lines, and gives all.
@@ -27,10 +27,11 @@ fn lines(path: &Path, count: usize) -> Vec<Value> {
 
 #[test]
 fn a_line_tells_of_flags_and_trace_and_of_nobody() {
-    let collector = Collector::start();
+    let (collector, secret) = (Collector::start(), secret());
     for (more, user_id, recorded) in [
         ("", None, None),
         ("access_log.user_id = true", Some("ada"), None),
+        (&format!("access_log.user_id = true\n{}", hashing(&secret)), Some(HASHED), None),
         (&format!("tracing = {{ endpoint = \"http://{}\", sample = \"100%\" }}", collector.address), None, Some(true)),
         (&format!("tracing = {{ endpoint = \"http://{}\", sample = \"0%\" }}", collector.address), None, Some(false)),
     ] {

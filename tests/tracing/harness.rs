@@ -26,6 +26,20 @@ pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// HMAC-SHA256 of `ada` with the secret of [`secret`].
+pub(crate) const HASHED: &str = "714ed31c59eb1011926d4e4f38a10ca8fcc0a9238271e9c61d6a4ba447f64215";
+
+pub(crate) fn secret() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "a secret of enough bytes").unwrap();
+    file
+}
+
+/// The configuration that names users by their hash.
+pub(crate) fn hashing(secret: &tempfile::NamedTempFile) -> String {
+    format!("privacy = {{ hash_user_ids = true, secret_file = {:?} }}", secret.path().to_str().unwrap())
+}
+
 fn flags() -> Value {
     json!([
         {"key": "canary", "enabled": true, "rollout_enabled": true, "rollout_percentage": 100},

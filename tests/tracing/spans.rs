@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 
 use crate::{
     collector::{Collector, hex, text, texts},
-    harness::Gateway,
+    harness::{Gateway, HASHED, hashing, secret},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -114,13 +114,19 @@ fn a_request_has_a_span_and_its_call_another() {
 #[test]
 fn nothing_personal_is_sent_unless_it_is_asked_for() {
     let headers = "X-User-Id: ada\r\nCookie: c=SECRET\r\nAuthorization: SECRET\r\nUser-Agent: SECRET\r\n";
-    for (more, ids) in [("sample = \"100%\"", 0), ("sample = \"100%\", user_id = true", 3)] {
+    let secret = secret();
+    let hashing = hashing(&secret);
+    for (more, privacy, name, ids) in
+        [("", "", "ada", 0), (", user_id = true", "", "ada", 3), (", user_id = true", &*hashing, HASHED, 3)]
+    {
         let collector = Collector::start();
-        let gateway = Gateway::start(&tracing(&collector, more));
+        let more = format!("sample = \"100%\"{more}");
+        let gateway = Gateway::start(&format!("{}\n{privacy}", tracing(&collector, &more)));
         assert_eq!(gateway.get("/shop/?q=SECRET", headers).0, 200);
         let spans = collector.spans(2);
         let told = format!("{spans:?}");
-        assert!(!told.contains("SECRET") && told.matches("\"ada\"").count() == ids, "{told}");
+        assert!(name == "ada" || !told.contains("\"ada\""), "{told}");
+        assert!(!told.contains("SECRET") && told.matches(&format!("{name:?}")).count() == ids, "{told}");
         let named = |span: &Span| {
             span.events.iter().filter(|event| text(&event.attributes, "feature_flag.context.id").is_some()).count()
         };

@@ -20,7 +20,10 @@ use prometheus::IntCounter;
 
 pub use self::line::{AccessLine, flags};
 use self::out::Out;
-use crate::config::{self, AccessLogFormat, Share};
+use crate::{
+    config::{self, AccessLogFormat, Share},
+    telemetry::Privacy,
+};
 
 /// Lines that may wait; more are dropped and counted.
 const QUEUE: usize = 8192;
@@ -33,6 +36,7 @@ pub struct AccessLog {
     sample: Share,
     errors: bool,
     user_id: bool,
+    privacy: Privacy,
     /// The file is to be opened anew.
     reopen: Arc<AtomicBool>,
 }
@@ -42,13 +46,18 @@ pub struct AccessLog {
 pub struct Writer(Option<JoinHandle<()>>);
 
 impl AccessLog {
-    /// Starts the writing thread. `dropped` counts the lines that found the queue full.
+    /// Starts the writing thread. `privacy` says how users are named; `dropped` counts the lines that found the queue full.
     ///
     /// # Errors
     /// When the file cannot be opened for appending.
-    pub fn start(config: &config::AccessLog, dropped: IntCounter) -> io::Result<(Self, Writer)> {
-        let mut log =
-            Self { sample: config.sample, errors: config.errors, user_id: config.user_id, ..Self::off(dropped) };
+    pub fn start(config: &config::AccessLog, privacy: Privacy, dropped: IntCounter) -> io::Result<(Self, Writer)> {
+        let mut log = Self {
+            sample: config.sample,
+            errors: config.errors,
+            user_id: config.user_id,
+            privacy,
+            ..Self::off(dropped)
+        };
         if !config.enabled {
             return Ok((log, Writer(None)));
         }
@@ -63,7 +72,15 @@ impl AccessLog {
     /// A log that takes nothing.
     #[must_use]
     pub fn off(dropped: IntCounter) -> Self {
-        Self { queue: None, dropped, sample: Share::ALL, errors: true, user_id: false, reopen: Arc::default() }
+        Self {
+            queue: None,
+            dropped,
+            sample: Share::ALL,
+            errors: true,
+            user_id: false,
+            privacy: Privacy::default(),
+            reopen: Arc::default(),
+        }
     }
 
     /// Opens the file anew before the next line is written: the one that there was has been moved away.
@@ -82,6 +99,12 @@ impl AccessLog {
     #[must_use]
     pub fn tells_user_ids(&self) -> bool {
         self.queue.is_some() && self.user_id
+    }
+
+    /// How lines name a user, if they do.
+    #[must_use]
+    pub fn shown(&self, user_id: &str) -> Option<Box<str>> {
+        self.tells_user_ids().then(|| self.privacy.shown(user_id).into())
     }
 
     /// Hands a line to the writer; never waits.
@@ -154,7 +177,7 @@ mod tests {
     #[test]
     fn lines_reach_the_file_and_too_many_are_counted() {
         let ((dir, config), dropped) = (config(|_| ()), dropped());
-        let (log, writer) = AccessLog::start(&config, dropped.clone()).unwrap();
+        let (log, writer) = AccessLog::start(&config, Privacy::default(), dropped.clone()).unwrap();
         for _ in 0..QUEUE * 4 {
             log.push(line("/"));
         }
@@ -168,7 +191,7 @@ mod tests {
     fn a_file_that_was_moved_away_is_begun_anew() {
         let (dir, config) = config(|_| ());
         let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
-        let (log, writer) = AccessLog::start(&config, dropped()).unwrap();
+        let (log, writer) = AccessLog::start(&config, Privacy::default(), dropped()).unwrap();
         let lines = |path| std::fs::read_to_string(path).map_or(0, |text: String| text.lines().count());
         log.push(line("/before"));
         while lines(&path) == 0 {
@@ -186,7 +209,7 @@ mod tests {
     fn a_share_is_logged_and_what_failed_as_configured() {
         let taken = |sample: Share, errors: bool, failed: bool| {
             let (_dir, config) = config(|config| (config.errors, config.sample) = (errors, sample));
-            let (log, writer) = AccessLog::start(&config, dropped()).unwrap();
+            let (log, writer) = AccessLog::start(&config, Privacy::default(), dropped()).unwrap();
             let taken = (0..10_000).filter(|number| log.takes(&format!("0192-{number}"), failed)).count();
             // The writer waits for the end of the log.
             drop(log);

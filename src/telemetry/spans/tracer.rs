@@ -1,6 +1,6 @@
 //! Gives each request its place in a trace, and takes the spans of those that are sampled.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderMap;
 
@@ -9,7 +9,10 @@ use super::{
     encode::RequestSpans,
     queue::{Queue, SpanMetrics, Spans},
 };
-use crate::config::{AcceptIdentityFrom, Share, Tracing};
+use crate::{
+    config::{AcceptIdentityFrom, Share, Tracing},
+    telemetry::Privacy,
+};
 
 /// Traces requests; cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub struct Tracer {
     sampler: Sampler,
     accept_parent_from: AcceptIdentityFrom,
     user_id: bool,
+    privacy: Privacy,
     environment: Option<Arc<str>>,
 }
 
@@ -30,15 +34,16 @@ struct Sampler {
 }
 
 impl Tracer {
-    /// A tracer, and where its spans can be taken. `environment` is the one of the flags.
+    /// A tracer, and where its spans can be taken. `environment` is the one of the flags; `privacy` says how users are named.
     #[must_use]
-    pub fn new(config: &Tracing, environment: Option<&str>, metrics: &SpanMetrics) -> (Self, Spans) {
+    pub fn new(config: &Tracing, environment: Option<&str>, privacy: Privacy, metrics: &SpanMetrics) -> (Self, Spans) {
         let (queue, spans) = Queue::new(config.queue, metrics.no_room.clone());
         let tracer = Self {
             queue,
             sampler: Sampler::new(config.sample),
             accept_parent_from: config.accept_parent_from,
             user_id: config.user_id,
+            privacy,
             environment: environment.map(Arc::from),
         };
         (tracer, spans)
@@ -64,6 +69,12 @@ impl Tracer {
     #[must_use]
     pub fn tells_user_ids(&self) -> bool {
         self.user_id
+    }
+
+    /// How spans name a user, if they do.
+    #[must_use]
+    pub fn shown<'u>(&self, user_id: &'u str) -> Option<Cow<'u, str>> {
+        self.user_id.then(|| self.privacy.shown(user_id))
     }
 
     /// Where the flags are set.
@@ -103,7 +114,7 @@ mod tests {
         );
         let config = crate::config::Config::parse("testing", &text, std::iter::empty()).unwrap();
         let metrics = SpanMetrics::register(&prometheus::Registry::new()).unwrap();
-        Tracer::new(config.tracing.as_ref().unwrap(), None, &metrics).0
+        Tracer::new(config.tracing.as_ref().unwrap(), None, Privacy::default(), &metrics).0
     }
 
     fn headers(flags: &str) -> HeaderMap {
