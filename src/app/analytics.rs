@@ -36,7 +36,9 @@ pub(super) fn analyse(
 ) -> JoinHandle<()> {
     let Watching { notes, metrics } = watching;
     let (counters, analytics) = (Arc::clone(&stores.counters), Arc::clone(&stores.analytics));
-    tokio::spawn(store::roll_up(counters, Arc::clone(&analytics), stop.clone().cancelled_owned()));
+    if parts.config.analytics.enabled {
+        tokio::spawn(store::roll_up(counters, Arc::clone(&analytics), stop.clone().cancelled_owned()));
+    }
     let cell = parts.cell.clone();
     tokio::spawn(flush_experience(analytics, cell, run, notes, metrics, stop.clone().cancelled_owned()))
 }

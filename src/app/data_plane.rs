@@ -59,7 +59,9 @@ impl DataPlane {
         let sources = Sources { metrics: metrics.clone(), arms: arms.clone(), profiles: profiles.clone(), runtime };
         let (watcher, watching) = watch(metrics.registry())?;
         let mut observers = telling.observers();
-        observers.push(watcher);
+        if config.analytics.enabled {
+            observers.push(watcher);
+        }
         let parts = Parts {
             config: Arc::clone(config),
             current: Current::new(Arc::clone(config)),

@@ -24,6 +24,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
     let context = checker.context(root);
     let store = checker.store(root);
     Config {
+        analytics: Analytics::check(root),
         events: Events::check(&mut checker, root, &store),
         privacy: Privacy::check(&mut checker, root),
         store,

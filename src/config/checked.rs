@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{AccessLog, Events, Mirror, Outbound, Privacy, Recent, Redis, Server, Tracing};
+use super::{AccessLog, Analytics, Events, Mirror, Outbound, Privacy, Recent, Redis, Server, Tracing};
 use crate::model::Role;
 
 /// The most tries that one request may have.
@@ -41,6 +41,8 @@ pub struct Config {
     pub server: Server,
     /// Where flaggate itself may call.
     pub outbound: Outbound,
+    /// What is summed up of flags, routes and deployments.
+    pub analytics: Analytics,
     /// What is told of users and happenings.
     pub events: Events,
     /// How users are named in what leaves the gateway.

@@ -54,6 +54,7 @@ impl Config {
             tracing,
             server,
             outbound,
+            analytics,
             events,
             privacy,
         } = new;
@@ -73,6 +74,7 @@ impl Config {
             ("tracing", next.tracing != tracing),
             ("server", next.server != server),
             ("outbound", next.outbound != outbound),
+            ("analytics", next.analytics != analytics),
             ("events", next.events != events),
             ("privacy", next.privacy != privacy),
         ];

@@ -1,7 +1,7 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{MOST_ATTEMPTS, access_log, events, mirror::MIRROR, outbound, recent::RECENT, server, tracing};
+use super::{MOST_ATTEMPTS, access_log, analytics, events, mirror::MIRROR, outbound, recent::RECENT, server, tracing};
 use crate::model::Role;
 
 /// What a key takes.
@@ -68,6 +68,7 @@ pub(super) static ROOT: Section = Section {
             "",
             "where flaggate itself may call, for metrics and notifications",
         ),
+        key("analytics", Kind::Table(&analytics::KEYS), "", "what is summed up of flags, routes and deployments"),
         key("events", Kind::Table(&events::KEYS), "", "what is told of users and happenings, and where it goes"),
         key("privacy", Kind::Table(&events::PRIVACY), "", "how users are named in what leaves the gateway"),
     ],

@@ -5,6 +5,7 @@
 //! override the file.
 
 mod access_log;
+mod analytics;
 mod check;
 mod check_admin;
 mod check_redis;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use access_log::{AccessLog, AccessLogFormat};
+pub use analytics::Analytics;
 pub use checked::*;
 pub use current::Current;
 pub use error::ConfigError;
