@@ -218,7 +218,7 @@ mod tests {
             ),
             (json!({ "events": 1 }), Err(vec![])),
             (json!({ "events": [], "more": 1 }), Err(vec![])),
-            (Value::Array(vec![good.clone(); MOST + 1]), Err(vec![])),
+            (Value::Array(vec![good; MOST + 1]), Err(vec![])),
         ] {
             let expected = expected.map_err(|places: Vec<&str>| places.into_iter().map(str::to_owned).collect());
             assert_eq!(check(body.clone()), expected, "{body}");

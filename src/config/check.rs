@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     access_log::AccessLog,
+    analytics::Analytics,
     checked::*,
     error::{At, Problem},
     events::{Events, Privacy},

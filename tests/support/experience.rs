@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flaggate::{
+    clock,
     model::{Arm, ArmCounts, Latency, Subject, Users},
     store::{Acted, AnalyticsStore, Experience, Exposure, MOST_EXPERIMENTS, Participant, Step},
 };
-use jiff::Timestamp;
 
 /// `experience_contract!(module, home)`: a test of each promise, in `module`, of what `home()` gives.
 /// `experience_contract!(each store)`: all promises in turn, each of the store that `store(its name)` gives.
@@ -68,7 +68,7 @@ fn acted(event: &str, user: u64, value: f64, seconds: u64) -> Acted {
 pub(crate) async fn keeps_spans_and_the_same_again(store: Arc<dyn AnalyticsStore>) {
     assert_eq!((store.until(Step::Minute).await.unwrap(), store.until(Step::Hour).await.unwrap()), (None, None));
     // Now, as what is long past is forgotten.
-    let minute = Timestamp::now().as_second() / 60 - 70;
+    let minute = clock::now().as_second() / 60 - 70;
     let counts = |requests: u64| {
         let mut counts = ArmCounts { requests, evaluations: requests + 1, errors: 1, ..ArmCounts::default() };
         counts.latency.add(Latency::bucket(requests * 100), requests);
@@ -103,7 +103,7 @@ pub(crate) async fn keeps_spans_and_the_same_again(store: Arc<dyn AnalyticsStore
 
 async fn participants(store: &dyn AnalyticsStore, flag: &str) -> BTreeMap<i64, Participant> {
     let experiment = store.experiment(flag).await.unwrap().unwrap();
-    let now = Timestamp::now().as_second();
+    let now = clock::now().as_second();
     // By how long ago the first exposure was, in minutes.
     experiment.participants.into_iter().map(|who| ((now - who.at.as_second() + 30) / 60, who)).collect()
 }
@@ -196,7 +196,7 @@ pub(crate) async fn counts_distinct_users(store: Arc<dyn AnalyticsStore>) {
         told.visits = vec![(arms[0].clone(), users()), (arms[1].clone(), vec![hash(1), hash(2)])];
         store.deliver(&told).await.unwrap();
     }
-    let now = Timestamp::now() + Duration::from_secs(60);
+    let now = clock::now() + Duration::from_secs(60);
     for from in [Duration::from_secs(3_600), Duration::from_secs(3 * 86_400)] {
         let found = store.visitors(&arms, now - from, now).await.unwrap();
         assert!((found[0] / USERS as f64 - 1.0).abs() <= 0.02, "{found:?}");
