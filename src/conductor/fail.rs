@@ -5,7 +5,6 @@
 
 /// Between two things that a conductor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(debug_assertions), expect(dead_code, reason = "its name is asked for by tests alone"))]
 pub(super) enum Point {
     /// It has become the leader, and did nothing yet.
     AfterLease,
