@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("eval", &["model", "predict"]),
     ("snapshot", &["model", "predict", "eval"]),
     ("import", &["model", "eval"]),
-    ("delivery", &["model", "eval"]),
+    ("delivery", &["model", "eval", "statistics"]),
     ("config", &["model"]),
     ("telemetry", &["model", "clock", "config"]),
     ("outbound", &["model", "clock", "config", "telemetry"]),

@@ -28,7 +28,11 @@ use crate::{
 const WAITING: usize = 65_536;
 
 /// So many meetings of users and variations are remembered, so that each is noted about once in [`WINDOW`].
-const REMEMBERED: usize = 1 << 16;
+const REMEMBERED: usize = 1 << 19;
+
+/// A meeting has one of so many places beside each other, in one line of the processor's cache: with one place each, meetings
+/// that share it would push each other out again and again, and be noted with each request.
+const PLACES: usize = 4;
 
 /// After so many seconds a meeting is noted anew.
 const WINDOW: i64 = 600;
@@ -109,10 +113,13 @@ impl Watcher {
     /// Notes that a user met an arm, unless that is known. `names` are what tells the arm from others.
     fn meet(&self, (user, second): (u64, i64), names: (&str, &str, &str), is_drawn: bool, arm: impl FnOnce() -> Arm) {
         let known = self.hasher.hash_one((user, names, is_drawn, second.div_euclid(WINDOW))) | 1;
-        let place = &self.remembered[(known >> 32) as usize % REMEMBERED];
-        if place.load(Ordering::Relaxed) == known {
+        let first = (known >> 32) as usize % (REMEMBERED / PLACES) * PLACES;
+        let places = &self.remembered[first..first + PLACES];
+        if places.iter().any(|place| place.load(Ordering::Relaxed) == known) {
             return;
         }
+        let is_free = |place: &&AtomicU64| place.load(Ordering::Relaxed) == 0;
+        let place = places.iter().find(is_free).unwrap_or(&places[(known >> 1) as usize % PLACES]);
         let met = Noted::Met { arm: arm(), user, is_drawn, at: clock::monotonic() };
         match self.queue.try_send(met) {
             Ok(()) => place.store(known, Ordering::Relaxed),
@@ -313,5 +320,28 @@ impl Pending {
         let given_up = self.exposures.len() + self.actions.len();
         self.sent();
         given_up as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_again_is_hardly_ever_noted_again() {
+        let metrics = AnalyticsMetrics::register(&Registry::new()).unwrap();
+        let (watcher, mut notes) = Watcher::new(&metrics);
+        let mut noted = || {
+            for user in 0..60_000 {
+                watcher.meet((user, 0), ("flag", "on", ""), true, || Arm::Variation {
+                    flag: "flag".into(),
+                    variation: "on".into(),
+                });
+            }
+            std::iter::from_fn(|| notes.0.try_recv().ok()).count()
+        };
+        assert_eq!((noted(), metrics.dropped.get()), (60_000, 0));
+        let again = noted();
+        assert!(again < 600, "{again} of 60 000 are noted again");
     }
 }

@@ -300,9 +300,8 @@ impl Requests {
         if !shown.is_empty() {
             prepared.tell(&names.user_context, &headers::context(shown));
         }
-        let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
         let parts = [&route.name, ";strategy=", decision.strategy, ";upstream=", upstreams.name(decision.upstream)];
-        prepared.tell(&names.route, &format!("{};revision={revision}", parts.concat()));
+        prepared.tell(&names.route, &format!("{};revision={}", parts.concat(), exchange.revision().unwrap_or(0)));
         prepared.tell(&names.request_id, &exchange.request_id);
         prepared.inject.extend(exchange.trace.iter().flat_map(Trace::headers));
         if names.baggage {

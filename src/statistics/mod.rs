@@ -14,5 +14,6 @@ mod simulation;
 
 pub use compare::{Compared, Interval, Test, compare};
 pub use moments::Moments;
+pub(crate) use ratio::ln_gamma;
 pub use ratio::sample_ratio;
 pub use robust::{median, robust_score};

@@ -40,7 +40,7 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> Option<f64> {
 }
 
 /// ln Γ(x) for x > 0: Stirling's series from 10 on, the recurrence below. DLMF 5.11.1.
-fn ln_gamma(x: f64) -> f64 {
+pub(crate) fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 10.0 {
         product *= x;

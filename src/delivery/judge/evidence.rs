@@ -1,7 +1,6 @@
 //! The formulas: evidence that stays valid at every look, and the lower bound of a rate. All in logarithms.
 
-/// Half of ln 2π.
-const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
+use crate::statistics::ln_gamma;
 
 /// The standard normal deviate that 1 % lies above.
 const ONE_PERCENT_ABOVE: f64 = 2.326_347_874_040_841;
@@ -64,18 +63,6 @@ fn continued_fraction(a: f64, b: f64, x: f64) -> f64 {
 
 fn ln_beta(a: f64, b: f64) -> f64 {
     ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
-}
-
-/// ln Γ(x) for x ≥ 1: Stirling's series from 10 on, the recurrence below. DLMF 5.11.1.
-fn ln_gamma(x: f64) -> f64 {
-    let (mut x, mut product) = (x, 1.0);
-    while x < 10.0 {
-        product *= x;
-        x += 1.0;
-    }
-    let square = x * x;
-    let series = (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1_260.0 - 1.0 / (1_680.0 * square)) / square) / square) / x;
-    (x - 0.5) * x.ln() - x + HALF_LN_TAU + series - product.ln()
 }
 
 /// The rate that the true one is at least, with a confidence of 99 %, when `bad` of `all` requests were bad.
