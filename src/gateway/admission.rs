@@ -1,6 +1,6 @@
 //! What the gateway takes, whatever the route: everything ambiguous is refused.
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version, header::TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
 use smallvec::SmallVec;
 
@@ -33,8 +33,12 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
     }
     let lengths: SmallVec<[&HeaderValue; 2]> = header.headers.get_all("content-length").iter().collect();
     let canonical = lengths.iter().all(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
-    if lengths.len() > 1 || !canonical || (!lengths.is_empty() && header.headers.contains_key("transfer-encoding")) {
+    let is_coded = header.headers.contains_key(TRANSFER_ENCODING);
+    if lengths.len() > 1 || !canonical || (is_coded && !(lengths.is_empty() && is_chunked_once(&header.headers))) {
         return Err((400, "the length of the body is ambiguous"));
+    }
+    if !has_path(header) {
+        return Err((400, "what is asked for is neither a path nor the URL of this host"));
     }
     let mut hosts = header.headers.get_all("host").iter().filter_map(|host| host.to_str().ok());
     let authority = header.uri.authority().map(http::uri::Authority::as_str);
@@ -49,4 +53,38 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
         return Err((400, "the Host is not valid"));
     }
     Ok(authority.host().to_ascii_lowercase())
+}
+
+/// The codings that may come before `chunked`; a recipient that knows no such coding must not guess where the body ends.
+const CODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"];
+
+/// Whether the body is chunked, last of all and once: who reads it otherwise would see another end of it.
+fn is_chunked_once(headers: &HeaderMap) -> bool {
+    let mut is_chunked = false;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let Ok(value) = value.to_str() else { return false };
+        for coding in value.split(',').map(str::trim) {
+            let is_known = CODINGS.iter().any(|known| coding.eq_ignore_ascii_case(known));
+            if is_chunked || !(is_known || coding.eq_ignore_ascii_case("chunked")) {
+                return false;
+            }
+            is_chunked = !is_known;
+        }
+    }
+    is_chunked
+}
+
+/// Says several codings in one header: some recipients look at one of several only.
+pub(super) fn join_codings(header: &mut RequestHeader) -> Result<(), Refusal> {
+    let mut codings = header.headers.get_all(TRANSFER_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let (Some(first), Some(second)) = (codings.next(), codings.next()) else { return Ok(()) };
+    let joined = codings.fold(format!("{first}, {second}"), |joined, coding| format!("{joined}, {coding}"));
+    header.insert_header(TRANSFER_ENCODING, joined).map_err(|_| (400, "the length of the body is ambiguous"))
+}
+
+/// Whether a path is asked for, by itself or as a part of a URL. pingora makes "/" of what it cannot read.
+fn has_path(header: &RequestHeader) -> bool {
+    let target = header.raw_path();
+    let starts = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    header.version == Version::HTTP_2 || target.starts_with(b"/") || starts(b"http://") || starts(b"https://")
 }

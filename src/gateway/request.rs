@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
 use pingora::http::RequestHeader;
 
 use super::{
-    admission::{Refusal, admissible},
+    admission::{self, Refusal, admissible},
     baggage::{BAGGAGE, baggage},
     context::{AllAttributes, Identity, RequestAttributes, client_address, identify},
     decide::{Decision, Evaluated, RouteFlags, Tried, decide},
@@ -136,6 +136,7 @@ impl Requests {
         exchange: &mut Exchange,
     ) -> Result<Taken, Failure> {
         let host = admissible(header).map_err(refused)?;
+        admission::join_codings(header).map_err(refused)?;
         let raw = header.uri.path().to_owned();
         let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
         let strict = canonical(false)?;
