@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,6 +14,9 @@ use tokio::sync::{Notify, watch};
 /// How long new connections are still taken after the signal, so that whoever balances the load sees `/readyz` fail,
 /// and clients that keep their connection are told to close it.
 pub const NOTICE: Duration = Duration::from_millis(500);
+
+/// How long the last answers on connections of HTTP/2 may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The state of stopping, shared by everything that has to know. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,7 +31,13 @@ struct State {
     left: Notify,
     /// Tells listeners to close.
     closed: watch::Sender<bool>,
+    /// Connections whose last answer may still be on its way when its request is over.
+    lingering: AtomicUsize,
 }
+
+/// Counts one connection as lingering until it is dropped.
+#[derive(Debug)]
+pub struct Lingering(Drain);
 
 /// Counts one request as in flight until it is dropped.
 #[derive(Debug)]
@@ -39,7 +48,8 @@ impl Drain {
     #[must_use]
     pub fn new(in_flight: IntGauge) -> Self {
         let (begun, closed) = (watch::Sender::new(false), watch::Sender::new(false));
-        Self(Arc::new(State { draining: AtomicBool::new(false), begun, in_flight, left: Notify::new(), closed }))
+        let (draining, lingering) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Self(Arc::new(State { draining, begun, in_flight, left: Notify::new(), closed, lingering }))
     }
 
     /// Whether the process is about to stop: it is then not ready, and every response closes its connection.
@@ -67,6 +77,14 @@ impl Drain {
         InFlight(self.clone())
     }
 
+    /// Counts a connection that answers on a task of its own (HTTP/2): it is waited for a moment when its last request is
+    /// over.
+    #[must_use]
+    pub fn linger(&self) -> Lingering {
+        self.0.lingering.fetch_add(1, Ordering::Relaxed);
+        Lingering(self.clone())
+    }
+
     /// Turns `true` when listeners have to close.
     #[must_use]
     pub fn closed(&self) -> watch::Receiver<bool> {
@@ -87,7 +105,10 @@ impl Drain {
         tokio::time::sleep(notice).await;
         self.close();
         let idle = self.wait_idle(timeout).await;
-        if !idle {
+        if idle {
+            // What is not over by then has nothing to say, but does not hang up either.
+            tokio::time::timeout(LAST_WORDS, self.wait(|| self.0.lingering.load(Ordering::Relaxed) == 0)).await.ok();
+        } else {
             log::warn!("{} requests are still in flight after {timeout:?} and are cut off", self.in_flight());
         }
         idle
@@ -95,29 +116,40 @@ impl Drain {
 
     /// Waits until no request is in flight, or for `timeout`. Says whether none is left.
     pub async fn wait_idle(&self, timeout: Duration) -> bool {
-        let idle = async {
-            loop {
-                let left = self.0.left.notified();
-                tokio::pin!(left);
-                // Registered before the look, so that no departure is missed.
-                left.as_mut().enable();
-                if self.in_flight() <= 0 {
-                    return;
-                }
-                left.await;
+        tokio::time::timeout(timeout, self.wait(|| self.in_flight() <= 0)).await.is_ok()
+    }
+
+    async fn wait(&self, is_over: impl Fn() -> bool) {
+        loop {
+            let left = self.0.left.notified();
+            tokio::pin!(left);
+            // Registered before the look, so that no departure is missed.
+            left.as_mut().enable();
+            if is_over() {
+                return;
             }
-        };
-        tokio::time::timeout(timeout, idle).await.is_ok()
+            left.await;
+        }
+    }
+
+    fn departed(&self) {
+        if self.is_draining() {
+            self.0.left.notify_waiters();
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let state = &self.0.0;
-        state.in_flight.dec();
-        if state.draining.load(Ordering::Relaxed) {
-            state.left.notify_waiters();
-        }
+        self.0.0.in_flight.dec();
+        self.0.departed();
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.0.lingering.fetch_sub(1, Ordering::Relaxed);
+        self.0.departed();
     }
 }
 

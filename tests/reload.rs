@@ -136,6 +136,11 @@ async fn no_request_fails_or_is_lost_while_routes_change() {
     for user in users {
         user.await.unwrap();
     }
+    // A request is counted after its answer was sent.
+    let by = clock::monotonic() + PATIENCE;
+    while gateway.sum("flaggate_requests_total{").await < sent.load(Ordering::Relaxed) {
+        assert!(clock::monotonic() < by, "requests are lost");
+    }
     assert_eq!(gateway.sum("flaggate_requests_total{").await, sent.load(Ordering::Relaxed));
     assert_eq!(gateway.sum("flaggate_request_duration_seconds_count{").await, sent.load(Ordering::Relaxed));
     assert_eq!(gateway.sum("flaggate_config_reloads_total{result=\"changed\"}").await, 40);

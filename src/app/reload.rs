@@ -14,12 +14,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{Reload, ReloadRefused, Reloaded},
     clock,
-    config::{Config, Current},
+    config::{Config, Current, Files},
     gateway::RoutingCell,
 };
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// What a configuration was read from.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Read {
+    /// None: the file cannot be read.
+    text: Option<String>,
+    /// The certificates and keys that it names.
+    files: Files,
+}
 
 /// Reads the configuration anew. One reload at a time.
 ///
@@ -29,8 +38,8 @@ pub(super) struct Reloading {
     file: Option<PathBuf>,
     current: Current,
     routing: RoutingCell,
-    /// The text that was read last.
-    read: Mutex<Option<String>>,
+    /// What was read last.
+    read: Mutex<Read>,
     reloads: IntCounterVec,
     is_good: IntGauge,
 }
@@ -57,7 +66,8 @@ impl Reloading {
         }
         is_good.set(1);
         // What stands there now is what was read at the start.
-        let read = Mutex::new(file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()));
+        let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let read = Mutex::new(Read { text, files: current.get().files.clone() });
         Ok(Arc::new(Self { file, current, routing, read, reloads, is_good }))
     }
 
@@ -69,7 +79,8 @@ impl Reloading {
         let outcome = match tokio::fs::read_to_string(file).await {
             Ok(text) => {
                 let parsed = Config::parse(&name, &text, std::env::vars());
-                *read = Some(text);
+                let files = parsed.as_ref().map_or_else(|error| error.files(), |config| &config.files).clone();
+                *read = Read { text: Some(text), files };
                 parsed.map_err(|error| ReloadRefused::Wrong(error.to_string()))
             }
             Err(error) => Err(ReloadRefused::Wrong(format!("failed to read {name}: {error}"))),
@@ -110,7 +121,7 @@ impl Reloading {
     pub(super) async fn follow(self: Arc<Self>, mut hangup: Signal, is_watched: bool, stop: CancellationToken) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = None;
+        let mut seen = Read::default();
         loop {
             let reload = tokio::select! {
                 () = stop.cancelled() => return,
@@ -124,13 +135,15 @@ impl Reloading {
         }
     }
 
-    /// Whether the file says something else than what was read last, and said so already when it was looked at before: one
-    /// that is being written is left alone.
-    async fn has_changed(&self, seen: &mut Option<String>) -> bool {
+    /// Whether the file, or one that it names, says something else than what was read last, and said so already when it was
+    /// looked at before: what is being written is left alone.
+    async fn has_changed(&self, seen: &mut Read) -> bool {
         let Some(file) = &self.file else { return false };
-        let now = tokio::fs::read_to_string(file).await.ok();
-        let stands_still = now.is_some() && *seen == now;
-        let is_new = *self.read.lock().await != now;
+        let text = tokio::fs::read_to_string(file).await.ok();
+        let read = self.read.lock().await;
+        let now = Read { text, files: read.files.now() };
+        let stands_still = now.text.is_some() && *seen == now;
+        let is_new = *read != now;
         *seen = now;
         stands_still && is_new
     }

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
-use ipnet::IpNet;
 
 use super::{
     access_log::AccessLog,
@@ -11,6 +10,7 @@ use super::{
     checked::*,
     error::{At, Problem},
     events::{Events, Privacy},
+    files::Files,
     outbound::Outbound,
     read::Table,
     recent::Recent,
@@ -21,7 +21,7 @@ use super::{
 
 /// Checks a configuration; what comes out is only good when no problem was noted.
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
-    let mut checker = Checker { problems, upstreams: upstream_names(root) };
+    let mut checker = Checker { problems, upstreams: upstream_names(root), files: Files::default() };
     let context = checker.context(root);
     let store = checker.store(root);
     Config {
@@ -41,6 +41,7 @@ pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
         access_log: AccessLog::check(&mut checker, root),
         server: Server::check(root),
         outbound: Outbound::check(&mut checker, root),
+        files: checker.files,
     }
 }
 
@@ -48,6 +49,8 @@ pub(super) struct Checker<'p> {
     problems: &'p mut Vec<Problem>,
     /// The names of all upstreams, in their order.
     pub(super) upstreams: Vec<String>,
+    /// What was read besides the configuration itself.
+    pub(super) files: Files,
 }
 
 impl Checker<'_> {
@@ -99,31 +102,6 @@ impl Checker<'_> {
         }
         seen.push(name);
         name.to_owned()
-    }
-
-    fn listeners(&mut self, root: &Table) -> Vec<Listener> {
-        let (mut names, mut listeners) = (Vec::new(), Vec::<Listener>::new());
-        for (table, at) in root.tables("listeners") {
-            let name = self.once(&mut names, "listener", table.text("name"));
-            let address = self.address(table);
-            if listeners.iter().any(|other| other.address == address && address.port() != 0) {
-                self.problem(
-                    table.text("address").map_or(at, |(_, at)| at),
-                    format!("two listeners listen on {address}"),
-                );
-            }
-            let network = |text: &str| {
-                text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
-            };
-            let proxies = table.texts("trusted_proxies");
-            let trusted_proxies =
-                proxies.filter_map(|text| self.parse(text, "a CIDR like \"10.0.0.0/8\"", network)).collect();
-            listeners.push(Listener { name, address, trusted_proxies });
-        }
-        if let Some(node) = root.get("listeners").filter(|_| listeners.is_empty()) {
-            self.problem(&node.at, "there must be at least one listener");
-        }
-        listeners
     }
 
     fn store(&mut self, root: &Table) -> Store {

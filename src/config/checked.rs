@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method};
-use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{AccessLog, Analytics, Events, Mirror, Outbound, Privacy, Recent, Redis, Server, Tracing};
+use super::{AccessLog, Analytics, Events, Files, Listener, Mirror, Outbound, Privacy, Recent, Redis, Server, Tracing};
 use crate::model::Role;
 
 /// The most tries that one request may have.
@@ -47,17 +46,8 @@ pub struct Config {
     pub events: Events,
     /// How users are named in what leaves the gateway.
     pub privacy: Privacy,
-}
-
-/// An address where the gateway takes requests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listener {
-    /// Its name in logs and metrics.
-    pub name: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Peers whose identity and forwarding headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// What was read with it.
+    pub files: Files,
 }
 
 /// The admin listener: REST, `/metrics`, `/healthz`, `/readyz`.

@@ -30,14 +30,14 @@ impl Current {
 }
 
 impl Config {
-    /// What holds after a reload: routes, upstreams, the rules of the context, what is injected and whose headers are
-    /// believed are the new ones, all else stays as it is. Gives also what differs but needs a restart.
+    /// What holds after a reload: routes, upstreams, the rules of the context, what is injected, whose headers are
+    /// believed and certificates are the new ones, all else stays as it is. Gives also what differs but needs a restart.
     #[must_use]
     pub fn reloaded(&self, new: Self) -> (Self, Vec<&'static str>) {
         let mut next = self.clone();
         for listener in &mut next.listeners {
             if let Some(new) = new.listeners.iter().find(|new| new.name == listener.name) {
-                listener.trusted_proxies.clone_from(&new.trusted_proxies);
+                listener.take_over(new);
             }
         }
         let Self {
@@ -57,11 +57,12 @@ impl Config {
             analytics,
             events,
             privacy,
+            files,
         } = new;
         let ContextConfig { user_id, accept_identity_from, environment, region, attributes } = context;
         (next.context.user_id, next.context.accept_identity_from) = (user_id, accept_identity_from);
         (next.context.attributes, next.inject) = (attributes, inject);
-        (next.upstreams, next.routes) = (upstreams, routes);
+        (next.upstreams, next.routes, next.files) = (upstreams, routes, files);
         let waits = [
             ("listeners", next.listeners != listeners),
             ("admin", next.admin != admin),

@@ -4,7 +4,7 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
-use super::secret::redact;
+use super::{files::Files, secret::redact};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct ConfigError {
     source: NamedSource<String>,
     text: String,
     problems: Vec<Problem>,
+    files: Files,
 }
 
 impl ConfigError {
@@ -43,7 +44,17 @@ impl ConfigError {
             problem.message = redact(&problem.message);
         }
         let source = NamedSource::new(name, redact(text)).with_language("toml");
-        Self { name: name.to_owned(), source, text: redact(text), problems }
+        Self { name: name.to_owned(), source, text: redact(text), problems, files: Files::default() }
+    }
+
+    pub(super) fn with_files(self, files: Files) -> Self {
+        Self { files, ..self }
+    }
+
+    /// What was read with it: what is wrong may be in one of these.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// How many things are wrong.

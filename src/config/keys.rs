@@ -1,7 +1,10 @@
 //! Every key of the configuration: what it takes, its default and its meaning. Reading, suggestions, the JSON Schema and
 //! the check of the documentation all follow this table.
 
-use super::{MOST_ATTEMPTS, access_log, analytics, events, mirror::MIRROR, outbound, recent::RECENT, server, tracing};
+use super::{
+    MOST_ATTEMPTS, access_log, analytics, events, listener::LISTENER, mirror::MIRROR, outbound, recent::RECENT, server,
+    tracing,
+};
 use crate::model::Role;
 
 /// What a key takes.
@@ -73,15 +76,6 @@ pub(super) static ROOT: Section = Section {
         key("privacy", Kind::Table(&events::PRIVACY), "", "how users are named in what leaves the gateway"),
     ],
     later: &["conductor"],
-};
-
-static LISTENER: Section = Section {
-    keys: &[
-        key("name", Kind::Text, REQUIRED, "its name in logs and metrics"),
-        key("address", Kind::Text, REQUIRED, "`ip:port` to listen on"),
-        key("trusted_proxies", TEXTS, "[]", "CIDRs of peers whose identity and forwarding headers are believed"),
-    ],
-    later: &["http2", "tls"],
 };
 
 static ADMIN: Section = Section {

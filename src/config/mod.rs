@@ -14,7 +14,9 @@ mod checked;
 mod current;
 mod error;
 mod events;
+mod files;
 mod keys;
+mod listener;
 mod mirror;
 mod outbound;
 mod overrides;
@@ -24,6 +26,7 @@ mod redis;
 mod schema;
 mod secret;
 mod server;
+mod tls;
 mod tracing;
 mod units;
 
@@ -36,12 +39,15 @@ pub use checked::*;
 pub use current::Current;
 pub use error::ConfigError;
 pub use events::{EventFile, EventStream, EventWebhook, Events, Privacy, SessionSource};
+pub use files::Files;
+pub use listener::{Listener, ListenerTls};
 pub use mirror::Mirror;
 pub use outbound::{AllowedHost, Channel, ChannelKind, ChannelUrl, Credential, Outbound, SecretAt};
 pub use recent::Recent;
 pub use schema::json_schema;
 pub use secret::{Secret, TOKEN_PREFIX};
 pub use server::Server;
+pub use tls::{Authorities, Certificate};
 pub use tracing::{Tracing, TracingHeader};
 pub use units::Share;
 
@@ -88,7 +94,11 @@ impl Config {
         overrides::apply(&mut raw, &keys::ROOT, variables, &mut problems);
         let table = read::table(raw, "", &keys::ROOT, &mut problems);
         let config = check::check(&table, &mut problems);
-        if problems.is_empty() { Ok(config) } else { Err(Box::new(ConfigError::new(name, text, problems))) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Box::new(ConfigError::new(name, text, problems).with_files(config.files)))
+        }
     }
 
     /// A small configuration: one listener and the admin on ports of the system's choice, a store in memory, one upstream

@@ -1,6 +1,9 @@
 //! What the gateway takes, whatever the route: everything ambiguous is refused.
 
-use http::{HeaderMap, HeaderValue, Method, Version, header::TRANSFER_ENCODING};
+use http::{
+    HeaderMap, HeaderValue, Method, Version,
+    header::{COOKIE, HOST, TRANSFER_ENCODING},
+};
 use pingora::http::RequestHeader;
 use smallvec::SmallVec;
 
@@ -13,6 +16,28 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Why a request is refused: the status and what the client is told.
 pub(super) type Refusal = (u16, &'static str);
+
+/// Gives a request of HTTP/2 the form that it would have in HTTP/1.1: with a `Host`, a target that is a path, and one
+/// `Cookie` (RFC 9113, 8.2.3 and 8.3.1). What follows need not know of the difference.
+pub(super) fn as_http1(header: &mut RequestHeader) -> Result<(), Refusal> {
+    if header.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    if let Some(authority) = header.uri.authority() {
+        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| (400, "the Host is not valid"))?;
+        if !header.headers.contains_key(HOST) {
+            header.insert_header(HOST, authority).map_err(|_| (400, "the Host is not valid"))?;
+        }
+    }
+    let mut cookies = header.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let all: SmallVec<[&[u8]; 8]> = [first, second].into_iter().chain(cookies).collect();
+        let joined = HeaderValue::from_bytes(&all.join(&b"; "[..])).map_err(|_| (400, "a cookie is not valid"))?;
+        drop(all);
+        header.insert_header(COOKIE, joined).map_err(|_| (400, "a cookie is not valid"))?;
+    }
+    Ok(())
+}
 
 /// Checks what is the same for every route; gives the host in lower case and without its port.
 pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {

@@ -79,7 +79,7 @@ impl<'r> RequestAttributes<'r> {
 }
 
 /// What the request itself says, whatever the configuration.
-const BUILT_IN: [&str; 8] = [
+const BUILT_IN: [&str; 9] = [
     "request.path",
     "request.method",
     "request.host",
@@ -88,6 +88,7 @@ const BUILT_IN: [&str; 8] = [
     "accept_language",
     "environment",
     "region",
+    "tls.sni",
 ];
 
 /// Attributes that can be listed.
@@ -124,6 +125,7 @@ impl Attributes for RequestAttributes<'_> {
             "accept_language" => header(&self.request.headers, "accept-language"),
             "environment" => self.config.environment.as_deref(),
             "region" => self.config.region.as_deref(),
+            "tls.sni" => self.taken.asked_for.as_deref(),
             _ => None,
         };
         text.map(Attribute::Text)

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub(super) time: Timestamp,
     pub(super) started: Instant,
     pub(super) request_id: Box<str>,
+    /// The name that the client asked for when it connected (SNI); none without TLS.
+    pub(super) asked_for: Option<Arc<str>>,
     /// Its place in a trace, if requests are traced.
     pub(super) trace: Option<Trace>,
     /// The position of the route that matched.
@@ -72,6 +74,7 @@ impl Exchange {
             time,
             started: clock::monotonic(),
             request_id: request_id(time),
+            asked_for: None,
             trace: None,
             route: None,
             prepared: None,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, StatusCode,
+    HeaderValue, Method, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER},
 };
 use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
-use super::{problem, response};
+use super::{grpc, problem, response};
 
 /// The code of a request for which no endpoint can be had.
 pub(super) const NO_ENDPOINT: &str = "no_endpoint";
@@ -119,21 +119,54 @@ impl Failure {
 /// read afterwards for a moment, so that the client reads its answer instead of a reset.
 pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &Failure) -> Result<()> {
     let Some(status) = failure.status else { return Ok(()) };
+    if session.as_downstream().is_http2() {
+        return respond_on_stream(session, request_id, status, failure).await;
+    }
     if failure.close {
         session.set_keepalive(None);
     } else if session.get_keepalive().is_some() && session.get_header(EXPECT).is_none() {
         discard_body(session, request_id, SMALL_BODY).await;
     }
+    let (header, body) = problem(session, request_id, status, failure)?;
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), true).await?;
+    discard_body(session, request_id, UNWANTED_BYTES).await;
+    Ok(())
+}
+
+/// The same on a stream of HTTP/2, which ends with its answer: other requests on the connection do not mind.
+async fn respond_on_stream(
+    session: &mut Session,
+    request_id: &str,
+    status: StatusCode,
+    failure: &Failure,
+) -> Result<()> {
+    if grpc::is_call(session.req_header()) {
+        let header = grpc::refusal(status, &failure.detail)?;
+        return session.write_response_header(Box::new(header), true).await;
+    }
+    let (header, body) = problem(session, request_id, status, failure)?;
+    let is_head = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(header), is_head).await?;
+    if is_head {
+        return Ok(());
+    }
+    session.write_response_body(Some(body), true).await
+}
+
+fn problem(
+    session: &Session,
+    request_id: &str,
+    status: StatusCode,
+    failure: &Failure,
+) -> Result<(ResponseHeader, Bytes)> {
     let (kind, body) = problem::render(session.req_header(), status, failure.code, &failure.detail, request_id);
     let mut header = ResponseHeader::build(status, Some(6))?;
     header.insert_header(SERVER, response::SERVER_NAME)?;
     header.insert_header(CONTENT_TYPE, kind)?;
     header.insert_header(CONTENT_LENGTH, body.len())?;
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    session.write_response_header(Box::new(header), false).await?;
-    session.write_response_body(Some(Bytes::from(body)), true).await?;
-    discard_body(session, request_id, UNWANTED_BYTES).await;
-    Ok(())
+    Ok((header, Bytes::from(body)))
 }
 
 /// Reads the body that is left, as far as it is bearable. What remains then ends with the connection.

@@ -4,21 +4,25 @@
 //! until a response's header. Both are kept here, in the client's connection: reading it fails when the time is over.
 //! pingora reads the client's connection all the while that it waits for the upstream, so the failure ends that wait
 //! too, and the gateway can still answer.
+//!
+//! A connection of HTTP/2 carries many requests at once. There, each header block, and each frame but those of bodies, has
+//! the time of a header; a connection without a request is closed by pingora, after [`IDLE`].
+
+mod deadline;
+mod frames;
 
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use pingora::{
     apps::ServerApp,
+    listeners::tls::Acceptor,
     protocols::{
         ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
         TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
@@ -26,20 +30,24 @@ use pingora::{
     server::ShutdownWatch,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     time::Sleep,
 };
 
-use crate::clock;
+use self::{
+    deadline::{HEAD, HEADER, KIND_BITS},
+    frames::{FORBIDDEN, Frames, PREFACE},
+};
+use crate::drain::{Drain, Lingering};
 
-/// A request's header must be complete this long after its first byte.
-pub(super) const HEADER: Duration = Duration::from_secs(10);
+pub(super) use self::deadline::{Deadline, IDLE};
 
-/// A connection without a request is kept this long.
-pub(super) const IDLE: Duration = Duration::from_secs(75);
-
-/// An HTTP application whose clients' connections have deadlines.
-pub(super) struct Patient<A>(pub(super) Arc<A>);
+/// An HTTP application whose clients' connections have deadlines, and are encrypted if it has certificates.
+pub(super) struct Patient<A> {
+    pub(super) app: Arc<A>,
+    pub(super) tls: Option<Acceptor>,
+    pub(super) drain: Drain,
+}
 
 /// A client's connection with a deadline for reading.
 pub(super) struct PatientStream {
@@ -47,89 +55,62 @@ pub(super) struct PatientStream {
     deadline: Arc<Deadline>,
     /// Wakes the reader at the deadline or before: setting it anew with each deadline would cost more than that.
     alarm: Pin<Box<Sleep>>,
+    /// What was read ahead, and is read again.
+    ahead: Ahead,
+    http2: Option<Http2>,
+    drain: Drain,
 }
 
-/// The time after which reading fails, and what is being waited for.
-#[derive(Debug)]
-pub(super) struct Deadline {
-    start: Instant,
-    /// Milliseconds after `start`, with what it is for in the lowest bits; 0: there is none.
-    at: AtomicU64,
+/// What is known of a connection of HTTP/2.
+struct Http2 {
+    frames: Frames,
+    /// What began last that has to be whole by the deadline.
+    begun: u32,
+    /// Nothing more is read from the client.
+    is_over: bool,
+    _lingering: Lingering,
 }
 
-/// What a deadline is for is kept in the lowest bits of its number.
-const KIND_BITS: u32 = 2;
-/// For the first byte of a request.
-const BETWEEN: u64 = 1;
-/// For the rest of a request's header.
-const HEAD: u64 = 2;
-/// For the header of the response.
-const REQUEST: u64 = 3;
-
-impl Deadline {
-    fn new() -> Self {
-        let deadline = Self { start: clock::monotonic(), at: AtomicU64::new(0) };
-        deadline.set(BETWEEN, HEADER);
-        deadline
-    }
-
-    /// The deadline of a client's connection, if it has one.
-    pub(super) fn of(stream: Option<&Stream>) -> Option<&Self> {
-        stream?.as_any().downcast_ref::<PatientStream>().map(|stream| stream.deadline.as_ref())
-    }
-
-    /// The request's header is there: its body may take its time.
-    pub(super) fn header_complete(&self) {
-        self.at.store(0, Ordering::Relaxed);
-    }
-
-    /// The response's header must be there within `time` from now.
-    pub(super) fn await_response(&self, time: Duration) {
-        self.set(REQUEST, time);
-    }
-
-    /// The response's header is there.
-    pub(super) fn response_started(&self) {
-        self.at.store(0, Ordering::Relaxed);
-    }
-
-    /// The request is over: the next one may come.
-    pub(super) fn between_requests(&self) {
-        self.set(BETWEEN, IDLE);
-    }
-
-    /// Whether the time until the response's header is over.
-    pub(super) fn response_is_late(&self) -> bool {
-        self.kind() == REQUEST && self.now() >= self.at.load(Ordering::Relaxed) >> KIND_BITS
-    }
-
-    fn set(&self, kind: u64, time: Duration) {
-        let at = self.now().saturating_add(millis(time)) << KIND_BITS | kind;
-        self.at.store(at, Ordering::Relaxed);
-    }
-
-    /// Milliseconds since the start.
-    fn now(&self) -> u64 {
-        millis(clock::monotonic().duration_since(self.start))
-    }
-
-    fn kind(&self) -> u64 {
-        self.at.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1)
-    }
-
-    /// A byte was read: the first one of a request starts the time for its header.
-    fn byte_read(&self) {
-        if self.kind() == BETWEEN {
-            self.set(HEAD, HEADER);
-        }
-    }
+/// Bytes that are read before those of the connection.
+#[derive(Default)]
+struct Ahead {
+    bytes: [u8; PREFACE.len()],
+    from: usize,
+    to: usize,
 }
 
 impl PatientStream {
-    fn new(inner: Stream) -> Self {
+    fn new(inner: Stream, drain: &Drain) -> Self {
         let deadline = Arc::new(Deadline::new());
         let alarm = Box::pin(tokio::time::sleep_until(deadline.start.into()));
-        Self { inner, deadline, alarm }
+        Self { inner, deadline, alarm, ahead: Ahead::default(), http2: None, drain: drain.clone() }
+    }
+
+    /// What comes from here on is HTTP/2.
+    fn begin_http2(&mut self) {
+        let lingering = self.drain.linger();
+        self.http2 = Some(Http2 { frames: Frames::new(), begun: 0, is_over: false, _lingering: lingering });
+    }
+
+    /// Looks at what was read behind the first `known` bytes of a buffer.
+    fn look_at(&mut self, buffer: &mut ReadBuf<'_>, known: usize) {
+        let Some(Http2 { frames, begun, is_over, .. }) = &mut self.http2 else {
+            if buffer.filled().len() > known {
+                self.deadline.byte_read();
+            }
+            return;
+        };
+        if let Some(heard) = frames.see(&buffer.filled()[known..], || self.deadline.now()) {
+            buffer.set_filled(known + heard);
+            self.ahead = Ahead::of(FORBIDDEN);
+            *is_over = true;
+        }
+        if !frames.is_pending() {
+            self.deadline.header_complete();
+        } else if *begun != frames.begun() {
+            *begun = frames.begun();
+            self.deadline.set(HEAD, HEADER);
+        }
     }
 
     /// Ready with an error when the deadline is over; otherwise the reader is woken then.
@@ -152,6 +133,22 @@ impl PatientStream {
     }
 }
 
+impl Ahead {
+    fn of(bytes: &[u8]) -> Self {
+        let mut ahead = Self { to: bytes.len(), ..Self::default() };
+        ahead.bytes[..bytes.len()].copy_from_slice(bytes);
+        ahead
+    }
+
+    /// Moves what fits into a buffer; whether there was any.
+    fn read_into(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let fits = buffer.remaining().min(self.to - self.from);
+        buffer.put_slice(&self.bytes[self.from..self.from + fits]);
+        self.from += fits;
+        fits > 0
+    }
+}
+
 impl AsyncRead for PatientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -159,11 +156,19 @@ impl AsyncRead for PatientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
+        let is_over = self.http2.as_ref().is_some_and(|http2| http2.is_over);
+        if self.ahead.read_into(buffer) {
+            if !is_over {
+                self.look_at(buffer, filled);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if is_over {
+            return Poll::Ready(Ok(()));
+        }
         match Pin::new(&mut self.inner).poll_read(context, buffer) {
             Poll::Ready(outcome) => {
-                if buffer.filled().len() > filled {
-                    self.deadline.byte_read();
-                }
+                self.look_at(buffer, filled);
                 Poll::Ready(outcome)
             }
             Poll::Pending => self.poll_deadline(context).map(Err),
@@ -228,8 +233,21 @@ impl Ssl for PatientStream {
 
 #[async_trait]
 impl Peek for PatientStream {
+    /// Reads no further than to the first byte that is not one of HTTP/2's beginning: a request may be shorter than that.
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.inner.try_peek(buffer).await
+        let wanted = buffer.len().min(PREFACE.len());
+        let mut there = 0;
+        while there < wanted && PREFACE.starts_with(&buffer[..there]) {
+            match self.read(&mut buffer[there..wanted]).await? {
+                0 => break,
+                read => there += read,
+            }
+        }
+        self.ahead = Ahead::of(&buffer[..there]);
+        if buffer[..there] == PREFACE[..] {
+            self.begin_http2();
+        }
+        Ok(true)
     }
 }
 
@@ -251,31 +269,61 @@ impl GetSocketDigest for PatientStream {
     }
 }
 
-#[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        self.0.process_new(Box::new(PatientStream::new(stream)), shutdown).await
-    }
-
-    async fn cleanup(&self) {
-        self.0.cleanup().await;
+impl<A: ServerApp + Send + Sync + 'static> Patient<A> {
+    /// The connection as the application reads it; none: the client cannot, or does not in time, agree how to encrypt it.
+    async fn opened(&self, stream: Stream) -> Option<PatientStream> {
+        let stream = PatientStream::new(stream, &self.drain);
+        let Some(acceptor) = &self.tls else { return Some(stream) };
+        // The deadline is that of the stream inside, until there is one outside.
+        let deadline = Arc::clone(&stream.deadline);
+        match acceptor.tls_handshake(stream).await {
+            Ok(encrypted) => {
+                deadline.header_complete();
+                let is_http2 = matches!(encrypted.selected_alpn_proto(), Some(ALPN::H2));
+                let mut stream = PatientStream::new(Box::new(encrypted), &self.drain);
+                if is_http2 {
+                    stream.begin_http2();
+                }
+                Some(stream)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "failed to agree with a client how to encrypt");
+                None
+            }
+        }
     }
 }
 
-/// Milliseconds, at most some thousands of years.
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(1 << 50)
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, _shutdown: &ShutdownWatch) -> Option<Stream> {
+        let stream = self.opened(stream).await?;
+        // Clients of HTTP/2 are told to go elsewhere at once, and not only when nobody listens any more.
+        let mut draining = self.drain.draining();
+        if *draining.borrow() {
+            draining.mark_changed();
+        }
+        self.app.process_new(Box::new(stream), &draining).await
+    }
+
+    async fn cleanup(&self) {
+        self.app.cleanup().await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{deadline::BETWEEN, *};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn drain() -> Drain {
+        Drain::new(prometheus::IntGauge::new("g", "g").unwrap())
+    }
 
     /// A connection and its client's end.
     fn connection() -> (PatientStream, tokio::io::DuplexStream) {
         let (client, server) = tokio::io::duplex(64);
-        (PatientStream::new(Box::new(server)), client)
+        (PatientStream::new(Box::new(server), &drain()), client)
     }
 
     async fn times_out(stream: &mut PatientStream, time: Duration) {
@@ -325,5 +373,51 @@ mod tests {
         assert_eq!(stream.deadline.at.load(Ordering::Relaxed), at, "a further byte gives no more time");
         stream.deadline.header_complete();
         assert_eq!(stream.deadline.kind(), 0);
+    }
+
+    /// Whether HTTP/2 is seen in what a client sends first, all of which is read once more.
+    async fn seen(sent: &[u8]) -> bool {
+        let (mut stream, mut client) = connection();
+        client.write_all(sent).await.unwrap();
+        drop(client);
+        let mut peeked = [0; PREFACE.len()];
+        assert!(stream.try_peek(&mut peeked).await.unwrap());
+        assert_eq!(peeked == PREFACE[..], stream.http2.is_some());
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, sent);
+        stream.http2.is_some()
+    }
+
+    #[tokio::test]
+    async fn http2_is_told_apart_by_as_little_as_can_be() {
+        assert!(seen(PREFACE).await);
+        assert!(seen(&[&PREFACE[..], b"\0\0\0\x04\0\0\0\0\0"].concat()).await);
+        for other in [&b""[..], b"G", b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n", b"PUT / HTTP/1.0\r\n\r\n"] {
+            assert!(!seen(other).await, "{}", other.escape_ascii());
+        }
+        let (mut stream, mut client) = connection();
+        client.write_all(b"PO").await.unwrap();
+        assert!(stream.try_peek(&mut [0; PREFACE.len()]).await.unwrap(), "the client need not send more");
+    }
+
+    #[tokio::test]
+    async fn a_header_block_of_http2_has_its_time_and_a_body_all_it_wants() {
+        let (mut stream, mut client) = connection();
+        stream.begin_http2();
+        client.write_all(PREFACE).await.unwrap();
+        client.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        stream.read_exact(&mut [0; 33]).await.unwrap();
+        assert_eq!(stream.deadline.kind(), 0);
+        client.write_all(b"\0\0\x01\x01\0\0\0\0\x01x").await.unwrap();
+        stream.read_exact(&mut [0; 10]).await.unwrap();
+        assert_eq!(stream.deadline.kind(), HEAD);
+        let at = stream.deadline.at.load(Ordering::Relaxed);
+        client.write_all(b"\0\0\x01\x09\0\0\0\0\x01x").await.unwrap();
+        stream.read_exact(&mut [0; 10]).await.unwrap();
+        assert_eq!(stream.deadline.at.load(Ordering::Relaxed), at, "a further piece gives no more time");
+        client.write_all(b"\0\0\x01\x09\x04\0\0\0\x01x\0\0\x09\0\0\0\0\0\x01x").await.unwrap();
+        stream.read_exact(&mut [0; 20]).await.unwrap();
+        assert_eq!(stream.deadline.kind(), 0, "a body may take its time");
     }
 }

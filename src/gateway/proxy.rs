@@ -26,12 +26,14 @@ use super::{
     decide::{GivenFlags, Tried},
     exchange::{Exchange, remaining},
     failure::{self, Failure},
+    grpc,
     mirror::{self, Shadow},
     patience::Deadline,
     request::{Seen, Witness},
     response,
     routing::RoutingCell,
     service::Parts,
+    tls::asked_for,
     upgrade::ConnectForUpgrade,
 };
 use crate::{
@@ -46,6 +48,9 @@ use crate::{
 
 /// The longest pause in a request's body.
 const BODY_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long a client of HTTP/2 may take no more of an answer that is there for it.
+const READER_PAUSE: Duration = Duration::from_secs(30);
 
 /// Tells the client which upstream answered, where the route allows it.
 const UPSTREAM_HEADER: &str = "X-Flaggate-Upstream";
@@ -125,6 +130,10 @@ impl ProxyHttp for Gateway {
             deadline.header_complete();
         }
         session.set_read_timeout(Some(BODY_PAUSE));
+        if session.as_downstream().is_http2() {
+            // The connection goes on being read while a stream waits for its client.
+            session.set_write_timeout(Some(READER_PAUSE));
+        }
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -133,6 +142,7 @@ impl ProxyHttp for Gateway {
         if let Some(tracer) = &self.tracer {
             exchange.trace = Some(tracer.begin(&session.req_header().headers, || requests.is_proxy(peer)));
         }
+        exchange.asked_for = asked_for(session);
         match requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
@@ -172,6 +182,11 @@ impl ProxyHttp for Gateway {
         let connect = peer.options.connection_timeout.map_or(time_left, |connect| connect.min(time_left));
         peer.options.connection_timeout = Some(connect);
         peer.options.total_connection_timeout = Some(connect);
+        if session.as_downstream().is_http2() && !grpc::may_pause(session.req_header()) {
+            // On a stream there is no deadline for the response as on a connection (`Deadline`): the upstream's pauses are
+            // bounded instead.
+            peer.options.read_timeout = Some(peer.options.read_timeout.map_or(time_left, |read| read.min(time_left)));
+        }
         if session.is_upgrade_req() && session.is_body_empty() {
             peer.options.custom_l4 = Some(Arc::new(ConnectForUpgrade { timeout: connect }));
             unshare(&mut peer);

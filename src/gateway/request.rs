@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
 use pingora::http::RequestHeader;
 
 use super::{
-    admission::{self, Refusal, admissible},
+    admission::{self, Refusal, admissible, as_http1},
     baggage::{BAGGAGE, baggage},
     context::{AllAttributes, Identity, RequestAttributes, client_address, identify},
     decide::{Decision, Evaluated, RouteFlags, Tried, decide},
@@ -62,6 +62,8 @@ pub(super) struct Taken {
     position: usize,
     /// In lower case and without its port.
     pub(super) host: String,
+    /// The name that the client asked for when it connected (SNI); none without TLS.
+    pub(super) asked_for: Option<Arc<str>>,
     /// The canonical path.
     pub(super) path: String,
     /// The client's address.
@@ -135,6 +137,7 @@ impl Requests {
         peer: IpAddr,
         exchange: &mut Exchange,
     ) -> Result<Taken, Failure> {
+        as_http1(header).map_err(refused)?;
         let host = admissible(header).map_err(refused)?;
         admission::join_codings(header).map_err(refused)?;
         let raw = header.uri.path().to_owned();
@@ -159,7 +162,8 @@ impl Requests {
         let client = client_address(&header.headers, peer, |address| self.is_proxy(address)).to_string();
         rewrite(header, route, &path)?;
         let path = path.into_owned();
-        let taken = Taken { position, host, path, client, peer, is_proxy, trusted };
+        let asked_for = exchange.asked_for.clone();
+        let taken = Taken { position, host, asked_for, path, client, peer, is_proxy, trusted };
         self.take_request_id(header, &taken, exchange);
         Ok(taken)
     }
@@ -308,7 +312,8 @@ impl Requests {
         if names.baggage {
             prepared.inject.extend(baggage(&request.headers, flags.variations()).map(|value| (BAGGAGE, value)));
         }
-        forwarded(request, taken, &mut prepared);
+        let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
+        forwarded(request, taken, scheme, &mut prepared);
         Ok(prepared)
     }
 
@@ -333,7 +338,16 @@ impl Requests {
 impl Taken {
     pub(super) fn for_testing(trusted: bool) -> Self {
         let (host, path, client) = ("h".to_owned(), "/a".to_owned(), "192.0.2.1".to_owned());
-        Self { position: 0, host, path, client, peer: IpAddr::from([192, 0, 2, 1]), is_proxy: false, trusted }
+        Self {
+            position: 0,
+            host,
+            asked_for: None,
+            path,
+            client,
+            peer: IpAddr::from([192, 0, 2, 1]),
+            is_proxy: false,
+            trusted,
+        }
     }
 }
 
@@ -359,14 +373,14 @@ fn refused((status, detail): Refusal) -> Failure {
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
-fn forwarded(request: &Parts, taken: &Taken, prepared: &mut Prepared) {
+fn forwarded(request: &Parts, taken: &Taken, scheme: &str, prepared: &mut Prepared) {
     let before =
         |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
     match before(FORWARDED_FOR) {
         Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
         None => prepared.tell(&FORWARDED_FOR, &taken.client),
     }
-    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or("http"));
+    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or(scheme));
     prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{mirror::Mirrors, request::Requests, upstream::Upstreams};
+use super::{mirror::Mirrors, request::Requests, tls::Certificates, upstream::Upstreams};
 use crate::{
     config::Config,
     profiles::Profiles,
@@ -20,6 +20,8 @@ pub(super) struct Routing {
     pub(super) config: Arc<Config>,
     /// By the position of the listener.
     pub(super) requests: Vec<Requests>,
+    /// By the position of the listener; none: it does not encrypt.
+    pub(super) certificates: Vec<Option<Certificates>>,
     pub(super) route_names: Vec<Arc<str>>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) mirrors: Mirrors,
@@ -88,8 +90,10 @@ impl Routing {
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, metrics, before.map(|before| &*before.upstreams)));
         let requests =
             config.listeners.iter().map(|listener| Requests::new(Arc::clone(&config), listener, profiles.clone()));
+        metrics.show_certificates(&config);
         Self {
             requests: requests.collect(),
+            certificates: config.listeners.iter().map(|one| one.tls.as_ref().map(Certificates::new)).collect(),
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             mirrors: Mirrors::new(&config, &upstreams, arms, metrics, runtime),
             metrics: metrics.for_config(&config),

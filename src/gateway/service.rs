@@ -4,12 +4,19 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use async_trait::async_trait;
 use pingora::{
+    apps::HttpServerOptions,
     proxy::{HttpProxy, http_proxy},
     server::{ListenFds, Server, ShutdownWatch, configuration::ServerConf},
     services::{background::GenBackgroundService, listening},
 };
 
-use super::{patience::Patient, proxy::Gateway, routing::RoutingCell, upstream::HealthChecks};
+use super::{
+    patience::{IDLE, Patient},
+    proxy::Gateway,
+    routing::RoutingCell,
+    tls::acceptor,
+    upstream::HealthChecks,
+};
 use crate::{
     config::{self, Config},
     drain::Drain,
@@ -92,8 +99,14 @@ pub fn add_services(server: &mut Server, parts: &Parts) {
 
     for (position, listener) in parts.config.listeners.iter().enumerate() {
         let gateway = Gateway::new(parts, position);
-        let proxy = http_proxy(&server.configuration, gateway);
-        let mut service = listening::Service::new(listener.name.clone(), Patient(Arc::new(proxy)));
+        let mut proxy = http_proxy(&server.configuration, gateway);
+        let mut options = HttpServerOptions::default();
+        (options.h2c, options.h2_idle_timeout) = (listener.http2, Some(IDLE));
+        // pingora's own limits of HTTP/2 hold while there are no options of it.
+        (proxy.server_options, proxy.h2_options) = (Some(options), None);
+        let tls = acceptor(&parts.routing, position, listener);
+        let patient = Patient { app: Arc::new(proxy), tls, drain: parts.drain.clone() };
+        let mut service = listening::Service::new(listener.name.clone(), patient);
         service.add_tcp(&listener.address.to_string());
         service.threads = Some(parts.config.server.workers);
         // The first results are there before the first request.

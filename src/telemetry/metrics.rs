@@ -34,6 +34,7 @@ pub struct Metrics {
     request_duration: DurationVec,
     upstream_duration: DurationVec,
     endpoint_healthy: IntGaugeVec,
+    certificate_expiry: IntGaugeVec,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
     counts_dropped: IntCounter,
@@ -93,6 +94,10 @@ impl Metrics {
         let look_ups = Opts::new("flaggate_profile_lookups_total", "Look-ups of users' profiles by how they went.");
         let look_ups = register(&registry, IntCounterVec::new(look_ups, &["result"]));
         let look_up = |result: &str| look_ups.with_label_values(&[result]);
+        let expiry = Opts::new(
+            "flaggate_tls_certificate_expiry_timestamp_seconds",
+            "Until when a listener's certificate holds, in seconds since 1970.",
+        );
         let healthy = Opts::new("flaggate_upstream_endpoint_healthy", "1 while an endpoint takes requests, else 0.");
         Self {
             requests: register(
@@ -102,6 +107,7 @@ impl Metrics {
             request_duration: register(&registry, request_duration),
             upstream_duration: register(&registry, upstream_duration),
             endpoint_healthy: register(&registry, IntGaugeVec::new(healthy, &["upstream", "endpoint"])),
+            certificate_expiry: register(&registry, IntGaugeVec::new(expiry, &["listener", "file"])),
             requests_in_flight: register(
                 &registry,
                 IntGauge::new("flaggate_requests_in_flight", "Requests that are being answered."),
@@ -172,6 +178,15 @@ impl Metrics {
         self.endpoint_healthy.with_label_values(&[upstream, endpoint])
     }
 
+    /// Shows until when the certificates of a configuration's listeners hold.
+    pub fn show_certificates(&self, config: &Config) {
+        for (listener, tls) in config.listeners.iter().filter_map(|one| Some((&one.name, one.tls.as_ref()?))) {
+            for certificate in &tls.certificates {
+                self.certificate_expiry.with_label_values(&[listener, &certificate.cert]).set(certificate.expires_at);
+            }
+        }
+    }
+
     /// The handles of a configuration's routes and upstreams.
     #[must_use]
     pub fn for_config(&self, config: &Config) -> RequestMetrics {
@@ -202,6 +217,9 @@ impl Metrics {
         }
         for [upstream, endpoint] in before.endpoints.difference(&now.endpoints) {
             remove(&self.endpoint_healthy, &[upstream, endpoint]);
+        }
+        for [listener, file] in before.certificates.difference(&now.certificates) {
+            remove(&self.certificate_expiry, &[listener, file]);
         }
         for [route, upstream] in before.mirrors.difference(&now.mirrors) {
             self.mirrors.forget(route, upstream);
@@ -239,6 +257,7 @@ struct Named<'c> {
     upstreams: BTreeSet<&'c str>,
     endpoints: BTreeSet<[&'c str; 2]>,
     mirrors: BTreeSet<[&'c str; 2]>,
+    certificates: BTreeSet<[&'c str; 2]>,
 }
 
 impl<'c> Named<'c> {
@@ -251,6 +270,9 @@ impl<'c> Named<'c> {
                 named.durations.insert([&*route.name, name(upstream)]);
             }
             named.mirrors.extend(route.mirror.iter().map(|mirror| [&*route.name, name(Some(mirror.upstream))]));
+        }
+        for (listener, tls) in config.listeners.iter().filter_map(|one| Some((&one.name, one.tls.as_ref()?))) {
+            named.certificates.extend(tls.certificates.iter().map(|one| [&**listener, &*one.cert]));
         }
         for upstream in &config.upstreams {
             named.upstreams.insert(&upstream.name);

@@ -1,0 +1,98 @@
+//! Until when something must be there that a client or an upstream owes.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use pingora::protocols::Stream;
+
+use super::PatientStream;
+use crate::clock;
+
+/// A request's header must be complete this long after its first byte.
+pub(super) const HEADER: Duration = Duration::from_secs(10);
+
+/// A connection without a request is kept this long.
+pub(in crate::gateway) const IDLE: Duration = Duration::from_secs(75);
+
+/// The time after which reading fails, and what is being waited for.
+#[derive(Debug)]
+pub(in crate::gateway) struct Deadline {
+    pub(super) start: Instant,
+    /// Milliseconds after `start`, with what it is for in the lowest bits; 0: there is none.
+    pub(super) at: AtomicU64,
+}
+
+/// What a deadline is for is kept in the lowest bits of its number.
+pub(super) const KIND_BITS: u32 = 2;
+/// For the first byte of a request.
+pub(super) const BETWEEN: u64 = 1;
+/// For the rest of a request's header.
+pub(super) const HEAD: u64 = 2;
+/// For the header of the response.
+const REQUEST: u64 = 3;
+
+impl Deadline {
+    pub(super) fn new() -> Self {
+        let deadline = Self { start: clock::monotonic(), at: AtomicU64::new(0) };
+        deadline.set(BETWEEN, HEADER);
+        deadline
+    }
+
+    /// The deadline of a client's connection, if it has one.
+    pub(in crate::gateway) fn of(stream: Option<&Stream>) -> Option<&Self> {
+        stream?.as_any().downcast_ref::<PatientStream>().map(|stream| stream.deadline.as_ref())
+    }
+
+    /// The request's header is there: its body may take its time.
+    pub(in crate::gateway) fn header_complete(&self) {
+        self.at.store(0, Ordering::Relaxed);
+    }
+
+    /// The response's header must be there within `time` from now.
+    pub(in crate::gateway) fn await_response(&self, time: Duration) {
+        self.set(REQUEST, time);
+    }
+
+    /// The response's header is there.
+    pub(in crate::gateway) fn response_started(&self) {
+        self.at.store(0, Ordering::Relaxed);
+    }
+
+    /// The request is over: the next one may come.
+    pub(in crate::gateway) fn between_requests(&self) {
+        self.set(BETWEEN, IDLE);
+    }
+
+    /// Whether the time until the response's header is over.
+    pub(in crate::gateway) fn response_is_late(&self) -> bool {
+        self.kind() == REQUEST && self.now() >= self.at.load(Ordering::Relaxed) >> KIND_BITS
+    }
+
+    pub(super) fn set(&self, kind: u64, time: Duration) {
+        let at = self.now().saturating_add(millis(time)) << KIND_BITS | kind;
+        self.at.store(at, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since the start.
+    pub(super) fn now(&self) -> u64 {
+        millis(clock::monotonic().duration_since(self.start))
+    }
+
+    pub(super) fn kind(&self) -> u64 {
+        self.at.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1)
+    }
+
+    /// A byte was read: the first one of a request starts the time for its header.
+    pub(super) fn byte_read(&self) {
+        if self.kind() == BETWEEN {
+            self.set(HEAD, HEADER);
+        }
+    }
+}
+
+/// Milliseconds, at most some thousands of years.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(1 << 50)
+}
