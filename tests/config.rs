@@ -144,7 +144,7 @@ fn every_key_is_documented() {
 fn unknown_keys_name_the_nearest() {
     check(
         "colour = 1\n",
-        "f.toml:13:1: unknown key `colour` in routes[0]; it takes name, match, upstream, features, canary, blue_green, mirror, flags, flag_headers, expose, rewrite, limits, merge_slashes",
+        "f.toml:13:1: unknown key `colour` in routes[0]; it takes name, match, upstream, features, canary, blue_green, mirror, flags, flag_headers, expose, rewrite, limits, merge_slashes, vary, sticky, on_flip, require_jwt",
     );
     check("featurs = []\n", "f.toml:13:1: unknown key `featurs` in routes[0], did you mean \"features\"?");
     check(
@@ -153,13 +153,13 @@ fn unknown_keys_name_the_nearest() {
     );
     check("[admn]\n", "f.toml:13:2: unknown key `admn`, did you mean \"admin\"?");
     check("[admin]\nadress = \"x\"\n", "f.toml:14:1: unknown key `adress` in admin, did you mean \"address\"?");
-    check("[context.attributes.a]\nheadr = \"X\"\n", "f.toml:14:1: unknown key `headr` in context.attributes.a, did you mean \"header\"?\nf.toml:13:1: exactly one of header, cookie, query must be given".split('\n').rev().collect::<Vec<_>>().join("\n").as_str());
+    check("[context.attributes.a]\nheadr = \"X\"\n", "f.toml:14:1: unknown key `headr` in context.attributes.a, did you mean \"header\"?\nf.toml:13:1: exactly one of header, cookie, query, jwt must be given".split('\n').rev().collect::<Vec<_>>().join("\n").as_str());
 }
 
 #[test]
 fn what_a_later_version_will_know_is_told_so() {
     for (more, at, key) in [
-        ("on_flip = \"pin\"\n", "13:1", "`on_flip` in routes[0]"),
+        ("timeouts = {}\n", "13:1", "`timeouts` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
         ("[admin]\ntls = {}\n", "14:1", "`tls` in admin"),
         ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
@@ -167,6 +167,68 @@ fn what_a_later_version_will_know_is_told_so() {
     ] {
         check(more, &format!("f.toml:{at}: {key} is not supported by this version yet"));
     }
+}
+
+#[test]
+fn whose_tokens_are_believed_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let keys = "tests/data/jwt";
+    let (short, none) = (file("short", "a secret"), file("none.json", "{\"keys\": []}"));
+    let long = file("long", &"x".repeat(32));
+    for (issuer, message) in [
+        (String::new(), "exactly one of jwks_file, public_key, secret_file must be given".to_owned()),
+        (
+            format!("jwks_file = \"{keys}/keys.json\", secret_file = \"{long}\""),
+            "exactly one of jwks_file, public_key, secret_file must be given".to_owned(),
+        ),
+        (
+            format!("public_key = \"{keys}/rsa.pub.pem\", algorithms = [\"RS256\", \"HS256\"]"),
+            "HS256, HS384 and HS512 need a `secret_file`: whoever knows a public key could sign with it".to_owned(),
+        ),
+        (
+            format!("secret_file = \"{long}\", algorithms = [\"RS256\"]"),
+            "a `secret_file` goes with HS256, HS384 and HS512 only".to_owned(),
+        ),
+        (
+            format!("secret_file = \"{short}\""),
+            format!("{short}: a secret has 32 bytes or more, like what `openssl rand -hex 32` gives"),
+        ),
+        (
+            format!("jwks_file = \"{none}\""),
+            format!("{none}: there is no public key in it that fits one of RS256, ES256, EdDSA"),
+        ),
+        (
+            format!("public_key = \"{keys}/ec.pub.pem\", algorithms = [\"RS256\"]"),
+            format!("{keys}/ec.pub.pem: this key fits none of the algorithms RS256"),
+        ),
+        (
+            format!("public_key = \"{long}\""),
+            format!("{long}: this is no PEM file with a public key of RSA, P-256, P-384 or Ed25519"),
+        ),
+        (
+            "jwks_file = \"/nowhere\"".to_owned(),
+            "failed to read /nowhere: No such file or directory (os error 2)".to_owned(),
+        ),
+        (
+            format!("jwks_file = \"{keys}/keys.json\", algorithms = [\"none\"]"),
+            "has no \"none\"; it takes RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512"
+                .to_owned(),
+        ),
+    ] {
+        let told = errors(&format!("{GOOD}[context.jwt]\nissuers = [{{ {issuer} }}]\n"), &[]);
+        assert!(told.starts_with("f.toml:14:") && told.contains(&message), "{issuer}: {told}");
+    }
+    check(
+        "[context]\nuser_id = [{ jwt = \"sub\" }]\n",
+        "f.toml:14:20: a claim needs `[context.jwt]`, which says whose tokens are believed",
+    );
+    check("require_jwt = true\n", "f.toml:13:15: this needs `[context.jwt]`, which says whose tokens are believed");
+    assert_eq!(errors(&format!("{GOOD}[context.jwt]\nissuers = [{{ jwks_file = \"{keys}/keys.json\" }}]\n"), &[]), "");
 }
 
 #[test]
@@ -317,7 +379,7 @@ fn values_that_cannot_be() {
             "15:25",
             "\"x\" is not a path like \"/checkout\"",
         ),
-        ("[context]\nuser_id = [{}]\n", "14:12", "exactly one of header, cookie, anonymous_cookie must be given"),
+        ("[context]\nuser_id = [{}]\n", "14:12", "exactly one of header, jwt, cookie, anonymous_cookie must be given"),
         (
             "[context]\nuser_id = [{ header = \"a b\" }]\n",
             "14:23",
@@ -332,7 +394,7 @@ fn values_that_cannot_be() {
         (
             "[context.attributes]\na = { header = \"X\", query = \"x\" }\n",
             "14:5",
-            "exactly one of header, cookie, query must be given",
+            "exactly one of header, cookie, query, jwt must be given",
         ),
         ("[inject]\nflags = \"X-User-Id\"\n", "13:1", "two of the injected headers are named \"x-user-id\""),
     ] {

@@ -1,33 +1,49 @@
 //! From known keys to the checked configuration: names resolve, addresses parse, nothing is there twice.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
+use jiff::Timestamp;
 
 use super::{
     access_log::AccessLog,
     analytics::Analytics,
     checked::*,
+    context::ContextConfig,
     error::{At, Problem},
     events::{Events, Privacy},
+    explain::Explain,
     files::Files,
     outbound::Outbound,
     read::Table,
     recent::Recent,
     server::Server,
+    sticky::StickyKey,
     tracing::Tracing,
     units::Share,
 };
 
 /// Checks a configuration; what comes out is only good when no problem was noted.
 pub(super) fn check(root: &Table, problems: &mut Vec<Problem>) -> Config {
-    let mut checker = Checker { problems, upstreams: upstream_names(root), files: Files::default() };
-    let context = checker.context(root);
+    let mut checker = Checker {
+        problems,
+        upstreams: upstream_names(root),
+        files: Files::default(),
+        jwt_required: None,
+        has_sticky_keys: false,
+        sticky_cookies: Vec::new(),
+    };
+    let context = ContextConfig::check(&mut checker, root);
+    checker.jwt_required = context.jwt.as_ref().map(|jwt| jwt.required);
+    let sticky = StickyKey::all(&mut checker, root);
+    checker.has_sticky_keys = !sticky.is_empty();
     let store = checker.store(root);
     Config {
         analytics: Analytics::check(root),
         events: Events::check(&mut checker, root, &store),
         privacy: Privacy::check(&mut checker, root),
+        explain: Explain::check(&mut checker, root),
+        sticky,
         store,
         listeners: checker.listeners(root),
         admin: checker.admin(root),
@@ -51,6 +67,12 @@ pub(super) struct Checker<'p> {
     pub(super) upstreams: Vec<String>,
     /// What was read besides the configuration itself.
     pub(super) files: Files,
+    /// Whether routes want a token unless they say otherwise; none: there are none.
+    pub(super) jwt_required: Option<bool>,
+    /// Whether there is anything to sign the cookies of sticky routes with.
+    pub(super) has_sticky_keys: bool,
+    /// The cookies of sticky routes so far.
+    pub(super) sticky_cookies: Vec<String>,
 }
 
 impl Checker<'_> {
@@ -70,6 +92,10 @@ impl Checker<'_> {
             self.problem(at, format!("{text:?} is not {wanted}"));
         }
         parsed
+    }
+
+    pub(super) fn time(&mut self, text: (&str, &At)) -> Option<Timestamp> {
+        self.parse(text, "a time like \"2027-01-31T00:00:00Z\"", |text| text.parse().ok())
     }
 
     pub(super) fn share(&mut self, text: (&str, &At)) -> Option<Share> {
@@ -127,68 +153,8 @@ impl Checker<'_> {
         }
     }
 
-    fn context(&mut self, root: &Table) -> ContextConfig {
-        let empty = Table::default();
-        let table = root.table("context").map_or(&empty, |(table, _)| table);
-        let text = |name: &str| table.text(name).map(|(text, _)| text.to_owned());
-        let mut user_id = Vec::new();
-        for (source, at) in table.tables("user_id") {
-            user_id.extend(self.identity(source, at));
-        }
-        if table.get("user_id").is_none() {
-            user_id.push(IdentitySource::Header(HeaderName::from_static("x-user-id")));
-        }
-        let mut attributes = BTreeMap::new();
-        for (name, node) in table.table("attributes").into_iter().flat_map(|(table, _)| &table.entries) {
-            if let Some(attribute) = node.table().and_then(|table| self.attribute(name, table, &node.at)) {
-                attributes.insert(name.clone(), attribute);
-            }
-        }
-        let accept_identity_from = match table.text("accept_identity_from").map_or("", |(text, _)| text) {
-            "anyone" => AcceptIdentityFrom::Anyone,
-            "nobody" => AcceptIdentityFrom::Nobody,
-            _ => AcceptIdentityFrom::TrustedProxies,
-        };
-        ContextConfig {
-            user_id,
-            accept_identity_from,
-            environment: text("environment"),
-            region: text("region"),
-            attributes,
-        }
-    }
-
-    fn identity(&mut self, table: &Table, at: &At) -> Option<IdentitySource> {
-        let (name, text) = self.one_of(table, at, &["header", "cookie", "anonymous_cookie"])?;
-        match name {
-            "header" => self.header(text).map(IdentitySource::Header),
-            "cookie" => self.cookie(text).map(IdentitySource::Cookie),
-            _ => self.cookie(text).map(IdentitySource::AnonymousCookie),
-        }
-    }
-
-    fn attribute(&mut self, name: &str, table: &Table, at: &At) -> Option<AttributeConfig> {
-        if matches!(name, "user_id" | "segment" | "user_segment" | "segments") || name.contains('.') {
-            self.problem(at, format!("{name:?} is built in and cannot be read from the request"));
-            return None;
-        }
-        let (source, text) = self.one_of(table, at, &["header", "cookie", "query"])?;
-        let source = match source {
-            "header" => AttributeSource::Header(self.header(text)?),
-            "cookie" => AttributeSource::Cookie(self.cookie(text)?),
-            _ => AttributeSource::Query(text.0.to_owned()),
-        };
-        let kind = match table.text("type").map_or("", |(text, _)| text) {
-            "number" => AttributeKind::Number,
-            "boolean" => AttributeKind::Boolean,
-            "list" => AttributeKind::List,
-            _ => AttributeKind::String,
-        };
-        Some(AttributeConfig { source, kind })
-    }
-
     /// The one key of several that must be there alone.
-    fn one_of<'t>(
+    pub(super) fn one_of<'t>(
         &mut self,
         table: &'t Table,
         at: &At,
@@ -204,7 +170,7 @@ impl Checker<'_> {
         }
     }
 
-    fn cookie(&mut self, text: (&str, &At)) -> Option<String> {
+    pub(super) fn cookie(&mut self, text: (&str, &At)) -> Option<String> {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         self.parse(text, "a cookie's name", |text| {
             (!text.is_empty() && text.bytes().all(token)).then(|| text.to_owned())

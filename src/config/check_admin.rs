@@ -51,9 +51,7 @@ impl Checker<'_> {
             let name = self.once(&mut names, "token", token.text("name"));
             let sha256 = token.text("sha256").and_then(|text| self.digest(text));
             let role = token.text("role").and_then(|(role, _)| role.parse().ok());
-            let expires_at = token
-                .text("expires_at")
-                .and_then(|text| self.parse(text, "a time like \"2027-01-31T00:00:00Z\"", |text| text.parse().ok()));
+            let expires_at = token.text("expires_at").and_then(|text| self.time(text));
             let (Some(sha256), Some(role)) = (sha256, role) else { continue };
             if let Some(other) = tokens.iter().find(|other| other.sha256 == sha256) {
                 self.problem(at, format!("this is the same token as {:?}", other.name));
@@ -63,7 +61,7 @@ impl Checker<'_> {
         tokens
     }
 
-    fn digest(&mut self, text: (&str, &At)) -> Option<[u8; 32]> {
+    pub(super) fn digest(&mut self, text: (&str, &At)) -> Option<[u8; 32]> {
         let digest = of_hex(text.0);
         if digest.is_none() {
             // It may be the token itself: it is not repeated.

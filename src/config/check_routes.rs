@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 
-use super::{check::Checker, checked::*, error::At, mirror::Mirror, read::Table};
+use super::{check::Checker, checked::*, error::At, mirror::Mirror, read::Table, sticky::Sticky};
 use crate::model::did_you_mean;
 
 /// The largest request body unless a route says otherwise: 10 MiB.
@@ -118,7 +118,22 @@ impl Checker<'_> {
             rewrite: Rewrite { strip_prefix: rewrite.text("strip_prefix").and_then(|text| self.path(text)) },
             body_limit: limits.size("body", BODY_LIMIT),
             merge_slashes: table.boolean("merge_slashes", true),
+            vary: table.boolean("vary", true),
+            sticky: table.table("sticky").map(|(table, at)| Sticky::check(self, table, at)),
+            on_flip: match table.text("on_flip") {
+                Some(("drain", _)) => OnFlip::Drain,
+                _ => OnFlip::Pin,
+            },
+            require_jwt: self.require_jwt(table),
         }
+    }
+
+    fn require_jwt(&mut self, table: &Table) -> bool {
+        let required = table.boolean("require_jwt", self.jwt_required.unwrap_or(false));
+        if let (true, None, Some(node)) = (required, self.jwt_required, table.get("require_jwt")) {
+            self.problem(&node.at, "this needs `[context.jwt]`, which says whose tokens are believed");
+        }
+        required
     }
 
     fn matches(&mut self, route: &Table) -> Match {

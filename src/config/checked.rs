@@ -1,11 +1,14 @@
 //! Configuration that has been checked: every name resolves, every number is in its range.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method};
 use jiff::Timestamp;
 
-use super::{AccessLog, Analytics, Events, Files, Listener, Mirror, Outbound, Privacy, Recent, Redis, Server, Tracing};
+use super::{
+    AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, Mirror, Outbound, Privacy, Recent, Redis,
+    Server, Sticky, StickyKey, Tracing,
+};
 use crate::model::Role;
 
 /// The most tries that one request may have.
@@ -48,6 +51,10 @@ pub struct Config {
     pub privacy: Privacy,
     /// What was read with it.
     pub files: Files,
+    /// Who may see decisions in answers.
+    pub explain: Explain,
+    /// What cookies of sticky routes are signed with: the first signs.
+    pub sticky: Vec<StickyKey>,
 }
 
 /// The admin listener: REST, `/metrics`, `/healthz`, `/readyz`.
@@ -136,76 +143,6 @@ pub struct Profiles {
     pub cache_entries: usize,
     /// How long a user is kept. Default 30 s.
     pub cache_ttl: Duration,
-}
-
-/// How the context (user id and attributes) is built.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ContextConfig {
-    /// Where the user id comes from; the first source that has one wins.
-    pub user_id: Vec<IdentitySource>,
-    /// Whose identity headers and cookies are believed.
-    pub accept_identity_from: AcceptIdentityFrom,
-    /// Names the overrides in flags' `environments`.
-    pub environment: Option<String>,
-    /// Where this gateway runs.
-    pub region: Option<String>,
-    /// The attributes that are read from the request, by name.
-    pub attributes: BTreeMap<String, AttributeConfig>,
-}
-
-/// One source of the user id.
-#[derive(Clone, Debug, PartialEq)]
-pub enum IdentitySource {
-    /// A request header; believed as `accept_identity_from` says.
-    Header(HeaderName),
-    /// A cookie; believed as `accept_identity_from` says.
-    Cookie(String),
-    /// A cookie that the gateway itself sets, with a random id, for users that are otherwise unknown.
-    AnonymousCookie(String),
-}
-
-/// Whose identity headers are believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptIdentityFrom {
-    /// Peers within the listener's `trusted_proxies`.
-    TrustedProxies,
-    /// Everybody: for development.
-    Anyone,
-    /// Nobody.
-    Nobody,
-}
-
-/// One attribute: where it is read and what it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttributeConfig {
-    /// Where it is read.
-    pub source: AttributeSource,
-    /// What it is parsed as; an attribute that cannot be parsed is absent.
-    pub kind: AttributeKind,
-}
-
-/// Where an attribute is read.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AttributeSource {
-    /// A request header; believed as `accept_identity_from` says.
-    Header(HeaderName),
-    /// A cookie; believed as `accept_identity_from` says.
-    Cookie(String),
-    /// A parameter of the query; never an identity, believed from anyone.
-    Query(String),
-}
-
-/// What an attribute is parsed as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributeKind {
-    /// Taken as it is.
-    String,
-    /// A decimal number.
-    Number,
-    /// `true`, `1`, `yes`, `on` or `false`, `0`, `no`, `off`, in any case.
-    Boolean,
-    /// Entries separated by commas.
-    List,
 }
 
 /// The names of the headers that tell the upstream who asks and what was decided.
@@ -331,6 +268,23 @@ pub struct Route {
     pub body_limit: u64,
     /// Whether `//` in a path is the same as `/`. Default true.
     pub merge_slashes: bool,
+    /// Whether answers name what the decision depends on in `Vary`. Default true.
+    pub vary: bool,
+    /// How its users are held to the upstream that they met first; none: they are not.
+    pub sticky: Option<Sticky>,
+    /// What becomes of WebSockets and streams whose decision changes. Default: nothing.
+    pub on_flip: OnFlip,
+    /// Whether requests without a good token are refused. Default: as `context.jwt` says.
+    pub require_jwt: bool,
+}
+
+/// What becomes of WebSockets and streams whose decision changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFlip {
+    /// They stay where they are.
+    Pin,
+    /// They are ended, within some seconds.
+    Drain,
 }
 
 /// Which requests a route takes.

@@ -58,11 +58,14 @@ impl Config {
             events,
             privacy,
             files,
+            explain,
+            sticky,
         } = new;
-        let ContextConfig { user_id, accept_identity_from, environment, region, attributes } = context;
+        let ContextConfig { user_id, accept_identity_from, environment, region, attributes, jwt } = context;
         (next.context.user_id, next.context.accept_identity_from) = (user_id, accept_identity_from);
-        (next.context.attributes, next.inject) = (attributes, inject);
+        (next.context.attributes, next.context.jwt, next.inject) = (attributes, jwt, inject);
         (next.upstreams, next.routes, next.files) = (upstreams, routes, files);
+        (next.explain, next.sticky) = (explain, sticky);
         let waits = [
             ("listeners", next.listeners != listeners),
             ("admin", next.admin != admin),

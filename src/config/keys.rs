@@ -2,8 +2,8 @@
 //! the check of the documentation all follow this table.
 
 use super::{
-    MOST_ATTEMPTS, access_log, analytics, events, listener::LISTENER, mirror::MIRROR, outbound, recent::RECENT, server,
-    tracing,
+    MOST_ATTEMPTS, access_log, analytics, context, events, explain, listener::LISTENER, mirror::MIRROR, outbound,
+    recent::RECENT, server, sticky, tracing,
 };
 use crate::model::Role;
 
@@ -56,7 +56,7 @@ pub(super) static ROOT: Section = Section {
         key("listeners", Kind::List(&Kind::Table(&LISTENER)), REQUIRED, "where the gateway takes requests"),
         key("admin", Kind::Table(&ADMIN), "", "the admin listener: REST, metrics, health"),
         key("store", Kind::Table(&STORE), "", "where documents live"),
-        key("context", Kind::Table(&CONTEXT), "", "who is asking: the user id and attributes"),
+        key("context", Kind::Table(&context::KEYS), "", "who is asking: the user id and attributes"),
         key("profiles", Kind::Table(&PROFILES), "", "what is stored of users, looked up when a flag asks for it"),
         key("recent", Kind::Table(&RECENT), "", "who was here lately, for previews of changes"),
         key("inject", Kind::Table(&INJECT), "", "which headers tell the upstream who asks and what was decided"),
@@ -73,6 +73,8 @@ pub(super) static ROOT: Section = Section {
         ),
         key("analytics", Kind::Table(&analytics::KEYS), "", "what is summed up of flags, routes and deployments"),
         key("events", Kind::Table(&events::KEYS), "", "what is told of users and happenings, and where it goes"),
+        key("explain", Kind::Table(&explain::KEYS), "", "who may see decisions in answers"),
+        key("sticky", Kind::Table(&sticky::KEYS), "", "what the cookies of sticky routes are signed with"),
         key("privacy", Kind::Table(&events::PRIVACY), "", "how users are named in what leaves the gateway"),
     ],
     later: &["conductor"],
@@ -196,66 +198,6 @@ static PROFILES: Section = Section {
     later: &[],
 };
 
-static CONTEXT: Section = Section {
-    keys: &[
-        key(
-            "user_id",
-            Kind::List(&Kind::Table(&IDENTITY)),
-            "[{ header = \"X-User-Id\" }]",
-            "sources of the user id; the first that has one wins",
-        ),
-        key(
-            "accept_identity_from",
-            Kind::Choice(&["trusted_proxies", "anyone", "nobody"]),
-            "\"trusted_proxies\"",
-            "whose identity headers and cookies are believed; `anyone` is for development",
-        ),
-        key(
-            "environment",
-            Kind::Text,
-            "none",
-            "names the overrides in flags' `environments` that apply; also the attribute `environment`",
-        ),
-        key("region", Kind::Text, "none", "the attribute `region`"),
-        key(
-            "attributes",
-            Kind::Map(&Kind::Table(&ATTRIBUTE)),
-            "{}",
-            "attributes that are read from the request, by name",
-        ),
-    ],
-    later: &["jwt", "profiles", "sticky"],
-};
-
-static IDENTITY: Section = Section {
-    keys: &[
-        key("header", Kind::Text, "none", "a request header"),
-        key("cookie", Kind::Text, "none", "a cookie"),
-        key(
-            "anonymous_cookie",
-            Kind::Text,
-            "none",
-            "a cookie that the gateway sets, with a random id, for users that are otherwise unknown",
-        ),
-    ],
-    later: &["jwt"],
-};
-
-static ATTRIBUTE: Section = Section {
-    keys: &[
-        key("header", Kind::Text, "none", "a request header; believed as `accept_identity_from` says"),
-        key("cookie", Kind::Text, "none", "a cookie; believed as `accept_identity_from` says"),
-        key("query", Kind::Text, "none", "a parameter of the query, believed from anyone"),
-        key(
-            "type",
-            Kind::Choice(&["string", "number", "boolean", "list"]),
-            "\"string\"",
-            "what it is parsed as; an attribute that cannot be parsed is absent",
-        ),
-    ],
-    later: &["jwt"],
-};
-
 static INJECT: Section = Section {
     keys: &[
         key("user_id", Kind::Text, "\"X-User-Id\"", "header with the user id"),
@@ -365,8 +307,17 @@ static ROUTE: Section = Section {
         key("rewrite", Kind::Table(&REWRITE), "", "what is changed in the path"),
         key("limits", Kind::Table(&LIMITS), "", "what a request may be"),
         key("merge_slashes", Kind::Boolean, "true", "whether `//` in a path is the same as `/`"),
+        key("vary", Kind::Boolean, "true", "whether answers name what the decision depends on in `Vary`"),
+        key("sticky", Kind::Table(&sticky::ROUTE), "none", "holds users to the upstream that they met first"),
+        key(
+            "on_flip",
+            Kind::Choice(&["pin", "drain"]),
+            "\"pin\"",
+            "what becomes of WebSockets and streams whose decision changes: `drain` ends them within some seconds",
+        ),
+        key("require_jwt", Kind::Boolean, "context.jwt.required", "whether requests without a good token are refused"),
     ],
-    later: &["on_flip", "sticky", "timeouts"],
+    later: &["timeouts"],
 };
 
 static MATCH: Section = Section {

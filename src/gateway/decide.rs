@@ -2,11 +2,13 @@
 
 use smallvec::SmallVec;
 
-use super::upstream::Upstreams;
+use super::{sticky::Held, upstream::Upstreams};
 use crate::{
     config::{Route, UpstreamIndex},
     eval::{Evaluation, Flags as _, Given, Segment, SegmentIndex},
+    model::Reason,
     snapshot::{Evaluator, Snapshot},
+    telemetry::metrics::STICKY_STRATEGY,
 };
 
 /// Where a request goes, and why.
@@ -38,11 +40,13 @@ pub(super) struct RouteFlags<'s, 'c, 'r> {
     snapshot: &'s Snapshot,
     evaluator: Evaluator<'s, 'c>,
     seen: SmallVec<[(&'r str, Option<Evaluation<'s>>); 8]>,
+    /// The flag whose variation had no say in where the request goes, as its user is held elsewhere.
+    left_out: Option<&'r str>,
 }
 
 impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
     pub(super) fn new(snapshot: &'s Snapshot, evaluator: Evaluator<'s, 'c>) -> Self {
-        Self { snapshot, evaluator, seen: SmallVec::new() }
+        Self { snapshot, evaluator, seen: SmallVec::new(), left_out: None }
     }
 
     /// Evaluates a flag; `None`: there is no such flag.
@@ -58,6 +62,11 @@ impl<'s, 'c, 'r> RouteFlags<'s, 'c, 'r> {
     /// The flags that were evaluated so far, each with its variation.
     pub(super) fn variations(&self) -> impl Iterator<Item = (&'r str, &'s str)> {
         self.seen.iter().filter_map(|(key, evaluation)| Some((*key, evaluation.as_ref()?.variation())))
+    }
+
+    /// Whether a kill switch decided any of the flags that were evaluated so far.
+    pub(super) fn is_any_killed(&self) -> bool {
+        self.seen.iter().any(|(_, evaluation)| evaluation.is_some_and(|evaluation| evaluation.reason == Reason::Killed))
     }
 
     /// The kill switch that keeps the user from a route's strategies or from an upstream.
@@ -110,7 +119,8 @@ impl Evaluated for RouteFlags<'_, '_, '_> {
     }
 
     fn given(&self) -> GivenFlags {
-        self.seen.iter().filter_map(|(_, evaluation)| Some(evaluation.as_ref()?.given())).collect()
+        let counted = self.seen.iter().filter(|(key, _)| self.left_out != Some(*key));
+        counted.filter_map(|(_, evaluation)| Some(evaluation.as_ref()?.given())).collect()
     }
 }
 
@@ -167,4 +177,84 @@ pub(super) fn decide<'r>(
         }
     }
     Decision { strategy: "default", upstream: route.upstream, fell_back }
+}
+
+/// What becomes of a user who is held.
+pub(super) enum Holding {
+    /// The user goes there.
+    Kept(Decision),
+    /// Not now: it is killed or off, or has no healthy endpoint.
+    Passed,
+    /// There is no such way any more.
+    Gone,
+}
+
+/// Decides for a user who is held. The way must still be there, its flag on, no kill switch against it, and an endpoint
+/// healthy.
+pub(super) fn hold<'r>(
+    route: &'r Route,
+    held: &Held,
+    flags: &mut RouteFlags<'_, '_, 'r>,
+    upstreams: &Upstreams,
+    mut tried: impl FnMut(Tried<'_>),
+) -> Holding {
+    let Some((flag, upstream)) = way(route, held).filter(|(_, upstream)| **upstreams.name(*upstream) == *held.upstream)
+    else {
+        return Holding::Gone;
+    };
+    let is_on = flag.is_none_or(|key| {
+        flags.evaluate(key).is_some_and(|evaluation| match evaluation.reason {
+            Reason::Killed | Reason::FlagDisabled | Reason::ParentDisabled | Reason::PrerequisitesNotMet => false,
+            Reason::TargetingMatch | Reason::Rollout | Reason::Default => true,
+        })
+    });
+    // The route's own upstream is where a kill switch leads.
+    let killed_by =
+        flag.and_then(|_| flags.killer_of(&route.name).or_else(|| flags.killer_of_upstream(Some(upstream), upstreams)));
+    let is_taken = is_on && killed_by.is_none() && upstreams.is_available(upstream);
+    tried(Tried {
+        strategy: STICKY_STRATEGY,
+        flag: &held.flag,
+        variation: Some(&held.variation),
+        upstream: is_on.then_some(upstream),
+        killed_by,
+        is_taken,
+    });
+    if !is_taken {
+        return Holding::Passed;
+    }
+    flags.left_out = flag.filter(|key| {
+        flags.seen.iter().all(|(known, evaluation)| {
+            known != key || evaluation.is_none_or(|evaluation| evaluation.variation() != held.variation)
+        })
+    });
+    Holding::Kept(Decision { strategy: STICKY_STRATEGY, upstream, fell_back: false })
+}
+
+/// The flag of a way that a route has, and where it leads; none: the route has no such way.
+fn way<'r>(route: &'r Route, held: &Held) -> Option<(Option<&'r str>, UpstreamIndex)> {
+    let is_its = |flag: &str| *flag == *held.flag;
+    match held.strategy.as_str() {
+        "features" => {
+            let mut features = route.features.iter().filter(|feature| is_its(&feature.flag));
+            features.find_map(|feature| {
+                let target = feature.variations.iter().find(|(name, _)| *name == held.variation);
+                target.map(|(_, upstream)| (Some(&*feature.flag), *upstream))
+            })
+        }
+        "canary" => {
+            let canary = route.canary.as_ref().filter(|canary| is_its(&canary.flag))?;
+            Some((Some(&*canary.flag), canary.upstream))
+        }
+        "blue_green" => {
+            let sides = route.blue_green.as_ref().filter(|sides| is_its(&sides.flag))?;
+            match held.variation.as_str() {
+                "blue" => Some((Some(&*sides.flag), sides.blue)),
+                "green" => Some((Some(&*sides.flag), sides.green)),
+                _ => None,
+            }
+        }
+        "default" => Some((None, route.upstream)),
+        _ => None,
+    }
 }

@@ -5,14 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{decide::GivenFlags, mirror::Shadow, request::Prepared, routing::Routing, upstream::EndpointGuard};
-use crate::{clock, config::UpstreamIndex, drain::InFlight, snapshot::Snapshot, telemetry::Trace};
+use super::{
+    decide::GivenFlags, flip::Flip, mirror::Shadow, request::Prepared, routing::Routing, upstream::EndpointGuard,
+};
+use crate::{
+    clock,
+    config::UpstreamIndex,
+    drain::InFlight,
+    snapshot::Snapshot,
+    telemetry::{TokenOutcome, Trace},
+};
 
 /// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
 const BODY_RATE: u64 = 100;
@@ -44,6 +52,12 @@ pub struct Exchange {
     pub(super) user: Option<(u16, u8)>,
     /// Who asked, if anybody wants to know; none: nobody known.
     pub(super) user_id: Option<Box<str>>,
+    /// How its token fared; none: there is none, or nobody asked for it.
+    pub(super) token: Option<TokenOutcome>,
+    /// What is remembered of it where the route ends what lives long.
+    pub(super) flip: Option<Box<Flip>>,
+    /// The decision, for a client that may see it.
+    pub(super) explained: Option<HeaderValue>,
     /// The copy that goes to the route's mirror.
     pub(super) shadow: Shadow,
     /// When the response's header is due.
@@ -81,6 +95,9 @@ impl Exchange {
             given: SmallVec::new(),
             user: None,
             user_id: None,
+            token: None,
+            flip: None,
+            explained: None,
             shadow: Shadow::Over,
             response_due: None,
             endpoint: None,

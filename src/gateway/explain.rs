@@ -89,6 +89,10 @@ impl Explainer {
         tell("decision", decision(upstreams, &prepared, &noted));
         tell("strategies", tried.into());
         told.extend(noted);
+        // How its token fared stands beside what came of it.
+        if let (Some(outcome), Some(context)) = (exchange.token, told.get_mut("context")) {
+            context["token"] = outcome.as_str().into();
+        }
         told.insert("forwarded".to_owned(), forwarded(&header, &taken, &prepared));
         Ok(told.into())
     }

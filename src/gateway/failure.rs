@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER, WWW_AUTHENTICATE},
 };
 use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
-use super::{grpc, problem, response};
+use super::{explained::DECISION, grpc, problem, response};
+use crate::telemetry::TokenOutcome;
 
 /// The code of a request for which no endpoint can be had.
 pub(super) const NO_ENDPOINT: &str = "no_endpoint";
@@ -46,15 +47,36 @@ pub(super) struct Failure {
     pub(super) detail: String,
     /// Whether the connection cannot be trusted any more: what follows might not be a request.
     pub(super) close: bool,
+    /// How the client could show who it is (RFC 6750, 3).
+    pub(super) challenge: Option<&'static str>,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status: Some(status), code, detail: detail.into(), close: false }
+        Self { status: Some(status), code, detail: detail.into(), close: false, challenge: None }
+    }
+
+    /// The route ends what lives long when its decision changes.
+    pub(super) fn drained() -> Self {
+        Self { status: None, code: "drained", detail: String::new(), close: true, challenge: None }
     }
 
     pub(super) fn body_too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the request's body is larger than this route takes")
+    }
+
+    /// There is no token, or it is not good.
+    pub(super) fn unauthenticated(token: Option<TokenOutcome>) -> Self {
+        let (challenge, detail) = match token {
+            None => ("Bearer", "this needs a token".to_owned()),
+            Some(TokenOutcome::Expired) => {
+                let challenge = "Bearer error=\"invalid_token\", error_description=\"the token has expired\"";
+                (challenge, "the token has expired".to_owned())
+            }
+            Some(outcome) => ("Bearer error=\"invalid_token\"", format!("the token is not good: {}", outcome.as_str())),
+        };
+        let failure = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
+        Self { challenge: Some(challenge), ..failure }
     }
 
     /// What an error of pingora's means; `late`: the time until the response's header is over; `known`: what the
@@ -76,7 +98,7 @@ impl Failure {
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout | ErrorType::ConnectionClosed,
-            ) => Self { status: None, code: CLIENT_CLOSED, detail: String::new(), close: true },
+            ) => Self { status: None, code: CLIENT_CLOSED, detail: String::new(), close: true, challenge: None },
             (ErrorSource::Downstream, _) => {
                 Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "bad_request", "the request is malformed") }
             }
@@ -117,17 +139,22 @@ impl Failure {
 
 /// Sends a problem. A small body is read first, so that the client may keep its connection; the rest of a large one is
 /// read afterwards for a moment, so that the client reads its answer instead of a reset.
-pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &Failure) -> Result<()> {
+pub(super) async fn respond(
+    session: &mut Session,
+    request_id: &str,
+    explained: Option<&HeaderValue>,
+    failure: &Failure,
+) -> Result<()> {
     let Some(status) = failure.status else { return Ok(()) };
     if session.as_downstream().is_http2() {
-        return respond_on_stream(session, request_id, status, failure).await;
+        return respond_on_stream(session, request_id, explained, status, failure).await;
     }
     if failure.close {
         session.set_keepalive(None);
     } else if session.get_keepalive().is_some() && session.get_header(EXPECT).is_none() {
         discard_body(session, request_id, SMALL_BODY).await;
     }
-    let (header, body) = problem(session, request_id, status, failure)?;
+    let (header, body) = problem(session, request_id, explained, status, failure)?;
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(body), true).await?;
     discard_body(session, request_id, UNWANTED_BYTES).await;
@@ -138,6 +165,7 @@ pub(super) async fn respond(session: &mut Session, request_id: &str, failure: &F
 async fn respond_on_stream(
     session: &mut Session,
     request_id: &str,
+    explained: Option<&HeaderValue>,
     status: StatusCode,
     failure: &Failure,
 ) -> Result<()> {
@@ -145,7 +173,7 @@ async fn respond_on_stream(
         let header = grpc::refusal(status, &failure.detail)?;
         return session.write_response_header(Box::new(header), true).await;
     }
-    let (header, body) = problem(session, request_id, status, failure)?;
+    let (header, body) = problem(session, request_id, explained, status, failure)?;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(header), is_head).await?;
     if is_head {
@@ -157,6 +185,7 @@ async fn respond_on_stream(
 fn problem(
     session: &Session,
     request_id: &str,
+    explained: Option<&HeaderValue>,
     status: StatusCode,
     failure: &Failure,
 ) -> Result<(ResponseHeader, Bytes)> {
@@ -166,6 +195,12 @@ fn problem(
     header.insert_header(CONTENT_TYPE, kind)?;
     header.insert_header(CONTENT_LENGTH, body.len())?;
     header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    if let Some(decision) = explained {
+        header.insert_header(DECISION, decision.clone())?;
+    }
+    if let Some(challenge) = failure.challenge {
+        header.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
     Ok((header, Bytes::from(body)))
 }
 

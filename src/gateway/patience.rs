@@ -155,6 +155,9 @@ impl AsyncRead for PatientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.deadline.is_ended(context) {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionAborted)));
+        }
         let filled = buffer.filled().len();
         let is_over = self.http2.as_ref().is_some_and(|http2| http2.is_over);
         if self.ahead.read_into(buffer) {

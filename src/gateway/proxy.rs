@@ -11,7 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header::SET_COOKIE};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, SET_COOKIE},
+};
 use pingora::{
     Error, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -20,16 +23,16 @@ use pingora::{
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
-use smallvec::SmallVec;
 
 use super::{
-    decide::{GivenFlags, Tried},
+    counting::Counting,
     exchange::{Exchange, remaining},
+    explained,
     failure::{self, Failure},
+    flip::Flips,
     grpc,
     mirror::{self, Shadow},
     patience::Deadline,
-    request::{Seen, Witness},
     response,
     routing::RoutingCell,
     service::Parts,
@@ -40,7 +43,6 @@ use crate::{
     clock,
     config::UpstreamIndex,
     drain::Drain,
-    model::Users,
     recent::Recent,
     snapshot::SnapshotCell,
     telemetry::{AccessLog, Observers, Tracer},
@@ -66,7 +68,8 @@ pub struct Gateway {
     pub(super) observers: Observers,
     pub(super) tracer: Option<Tracer>,
     drain: Drain,
-    recent: Recent,
+    pub(super) recent: Recent,
+    flips: Flips,
 }
 
 impl Gateway {
@@ -76,6 +79,7 @@ impl Gateway {
         let Parts { cell, access_log, observers, tracer, drain, recent, routing, .. } = parts;
         Self {
             listener,
+            flips: Flips::new(listener, cell.clone(), routing.clone()),
             routing: routing.clone(),
             drain: drain.clone(),
             recent: recent.clone(),
@@ -91,7 +95,7 @@ impl Gateway {
         if self.drain.is_draining() {
             session.set_keepalive(None);
         }
-        failure::respond(session, &exchange.request_id, failure).await
+        failure::respond(session, &exchange.request_id, exchange.explained.as_ref(), failure).await
     }
 
     /// The copy of a request that is about to be sent: made with the first try.
@@ -146,15 +150,18 @@ impl ProxyHttp for Gateway {
         match requests.take(session.req_header_mut(), peer, exchange) {
             Ok(taken) => {
                 let header = session.req_header();
-                let mut counting = Counting::new(self, exchange);
+                let may_see = explained::may_see(&routing.config.explain, &header.headers, exchange.time);
+                let mut counting = Counting::new(self, exchange, may_see.then_some(&**upstreams));
                 let prepared = requests.prepare(&taken, header, exchange, upstreams, &mut counting).await;
                 (exchange.user, exchange.user_id, exchange.given) = (counting.user, counting.user_id, counting.given);
+                exchange.explained = counting.explained;
                 let time = upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
                     deadline.await_response(remaining(exchange.response_due));
                 }
                 exchange.prepared = Some(prepared);
+                self.flips.remember(taken, exchange);
                 Ok(false)
             }
             Err(failure) => {
@@ -287,16 +294,24 @@ impl ProxyHttp for Gateway {
         if self.drain.is_draining() {
             session.set_keepalive(None);
         }
+        self.flips.see_header(session, response, exchange);
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         exchange.upstream_time = exchange.tried_at.map(|tried| clock::monotonic().duration_since(tried));
         if let Some(time) = exchange.upstream_time {
             exchange.routing.metrics.upstream_answered(prepared.upstream, time);
         }
         if let Some(vary) = exchange.routing.requests[self.listener].vary(prepared.route) {
-            vary.add_to(response)?;
+            vary.add_to(response, prepared.asked)?;
         }
-        if let Some(cookie) = &prepared.set_cookie {
+        for cookie in &prepared.set_cookies {
             response.append_header(SET_COOKIE, cookie.clone())?;
+        }
+        if !prepared.set_cookies.is_empty() {
+            response::keep_private(response)?;
+        }
+        if let Some(decision) = &exchange.explained {
+            response.insert_header(explained::DECISION, decision.clone())?;
+            response.insert_header(CACHE_CONTROL, "private, no-store")?;
         }
         if exchange.routing.config.routes[prepared.route].expose
             && let Ok(name) = HeaderValue::from_str(exchange.routing.upstreams.name(prepared.upstream))
@@ -308,11 +323,17 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        if let Some(flip) = &exchange.flip {
+            if flip.is_over() {
+                return Err(Error::new_down(ErrorType::ConnectionClosed));
+            }
+            self.flips.see_body(session, exchange);
+        }
         exchange.shadow.see_answer(body.as_ref());
         Ok(None)
     }
@@ -341,8 +362,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        let late = Deadline::of(session.stream()).is_some_and(Deadline::response_is_late);
-        let failure = Failure::of(error, late, exchange.failure);
+        let late = Deadline::of(session.stream()).is_some_and(|deadline| deadline.response_is_late());
+        let failure = match exchange.flip.as_ref().is_some_and(|flip| flip.is_over()) {
+            true => Failure::drained(),
+            false => Failure::of(error, late, exchange.failure),
+        };
         exchange.failure = Some(failure.code);
         if failure.is_ours() {
             let trace_id = exchange.trace.as_ref().map(|trace| tracing::field::display(trace.id()));
@@ -378,42 +402,6 @@ impl ProxyHttp for Gateway {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-/// Counts what was evaluated for a request that is really there, and remembers its context.
-struct Counting<'g> {
-    recent: &'g Recent,
-    is_observed: bool,
-    /// Who asks, as arms count it.
-    user: Option<(u16, u8)>,
-    /// Who asks, if anybody wants to know.
-    user_id: Option<Box<str>>,
-    given: GivenFlags,
-}
-
-impl<'g> Counting<'g> {
-    fn new(gateway: &'g Gateway, exchange: &Exchange) -> Self {
-        let Gateway { observers, access_log, tracer, .. } = gateway;
-        let is_observed = observers.is_wanted() || access_log.tells_user_ids() || exchange.names_user(tracer.as_ref());
-        Self { recent: &gateway.recent, is_observed, user: None, user_id: None, given: SmallVec::new() }
-    }
-}
-
-impl Witness for Counting<'_> {
-    fn begin(&mut self) {}
-
-    fn tried(&mut self, _tried: &Tried<'_>) {}
-
-    fn decided(&mut self, seen: &Seen<'_>) {
-        self.given = seen.flags.given();
-        let user_id = seen.context.user_id;
-        self.user = (!user_id.is_empty()).then(|| Users::place(Users::hash(user_id)));
-        self.user_id = (self.is_observed && !user_id.is_empty()).then(|| user_id.into());
-        // Who was just given an id may never come back with it.
-        if !seen.is_drawn {
-            self.recent.note(user_id, seen.context.now, || seen.said.all());
-        }
     }
 }
 

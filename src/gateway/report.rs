@@ -42,6 +42,9 @@ impl Gateway {
             given: exchange.given.iter().filter_map(|given| given.resolve(&*exchange.snapshot)).collect(),
         };
         let class = CodeClass::of(status);
+        if let Some(outcome) = exchange.token {
+            exchange.routing.metrics.count_token(outcome);
+        }
         exchange.routing.metrics.count(exchange.route, end.decision, class, end.duration);
         end.given.iter().for_each(|(_, evaluation)| evaluation.count_request(class));
         self.count_arms(exchange, &end);

@@ -3,52 +3,56 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts};
+use jiff::Timestamp;
 use pingora::http::RequestHeader;
+use smallvec::SmallVec;
 
 use super::{
     admission::{self, Refusal, admissible, as_http1},
     baggage::{BAGGAGE, baggage},
-    context::{AllAttributes, Identity, RequestAttributes, client_address, identify},
-    decide::{Decision, Evaluated, RouteFlags, Tried, decide},
+    context::{AllAttributes, Asked, Asker, Identity, RequestAttributes, client_address},
+    decide::{Decision, Evaluated, RouteFlags, Tried},
     exchange::Exchange,
     failure::Failure,
+    forwarded::{forwarded, rewrite},
     headers::{self, Protected},
     mirror::is_chosen,
     path,
     response::Vary,
     routes::RouteTable,
+    sticky::Seal,
+    token::{Checked, Tokens},
     upstream::Upstreams,
 };
 use crate::{
-    config::{
-        AcceptIdentityFrom, AttributeSource, Config, ContextConfig, IdentitySource, Listener, Route, UpstreamIndex,
-    },
+    config::{AcceptIdentityFrom, Config, Listener, Route, UpstreamIndex},
     model::{Attributes as _, Context, WithProfile},
     profiles::{Found, Profiles},
     snapshot::Snapshot,
-    telemetry::Trace,
+    telemetry::{TokenOutcome, Trace},
 };
 
 const TRUNCATED: HeaderName = HeaderName::from_static("x-flaggate-truncated");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What the requests of one listener are held against, compiled once.
 #[derive(Debug)]
 pub(super) struct Requests {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     listener: Listener,
     routes: RouteTable,
     protected: Protected,
     /// What the answers of a route with flags depend on.
     vary: Vary,
+    /// What signs the cookies of sticky routes.
+    pub(super) seal: Seal,
+    /// What verifies tokens, if any are believed.
+    tokens: Option<Arc<Tokens>>,
     /// Where users' profiles are looked up, if they are.
     profiles: Option<Profiles>,
     /// For each route, whether its flags ever asked for what a request did not say: a hint to look into the cache first.
@@ -56,10 +60,10 @@ pub(super) struct Requests {
 }
 
 /// A request that is taken.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Taken {
     /// The position of its route.
-    position: usize,
+    pub(super) position: usize,
     /// In lower case and without its port.
     pub(super) host: String,
     /// The name that the client asked for when it connected (SNI); none without TLS.
@@ -68,11 +72,13 @@ pub(super) struct Taken {
     pub(super) path: String,
     /// The client's address.
     pub(super) client: String,
-    peer: IpAddr,
+    pub(super) peer: IpAddr,
     /// The peer is a trusted proxy.
-    is_proxy: bool,
+    pub(super) is_proxy: bool,
     /// Identity headers and cookies are believed.
     pub(super) trusted: bool,
+    /// Its token, once somebody has asked for it.
+    pub(super) token: OnceLock<Option<Checked>>,
 }
 
 /// What was decided for one request.
@@ -86,8 +92,10 @@ pub(super) struct Prepared {
     pub(super) strategy: &'static str,
     /// A copy of it goes to the route's mirror.
     pub(super) is_mirrored: bool,
-    /// A cookie for the client.
-    pub(super) set_cookie: Option<HeaderValue>,
+    /// Cookies for the client.
+    pub(super) set_cookies: SmallVec<[HeaderValue; 2]>,
+    /// What was asked for that the configuration does not name.
+    pub(super) asked: Asked,
     /// What the upstream is told.
     pub(super) inject: Vec<(HeaderName, HeaderValue)>,
 }
@@ -118,13 +126,20 @@ pub(super) struct Seen<'a> {
 }
 
 impl Requests {
-    pub(super) fn new(config: Arc<Config>, listener: &Listener, profiles: Option<Profiles>) -> Self {
+    pub(super) fn new(
+        config: Arc<Config>,
+        listener: &Listener,
+        profiles: Option<Profiles>,
+        tokens: Option<Arc<Tokens>>,
+    ) -> Self {
         Self {
+            tokens,
             profiles,
             asks_for_more: config.routes.iter().map(|_| AtomicBool::new(false)).collect(),
             routes: RouteTable::new(&config),
             protected: Protected::new(&config.inject, config.tracing.is_some()),
-            vary: Vary::new(identity_headers(&config.context)),
+            seal: Seal::new(&config.sticky),
+            vary: Vary::of(&config.context),
             listener: listener.clone(),
             config,
         }
@@ -162,10 +177,25 @@ impl Requests {
         let client = client_address(&header.headers, peer, |address| self.is_proxy(address)).to_string();
         rewrite(header, route, &path)?;
         let path = path.into_owned();
-        let asked_for = exchange.asked_for.clone();
-        let taken = Taken { position, host, asked_for, path, client, peer, is_proxy, trusted };
+        let (asked_for, token) = (exchange.asked_for.clone(), OnceLock::new());
+        let taken = Taken { position, host, asked_for, path, client, peer, is_proxy, trusted, token };
         self.take_request_id(header, &taken, exchange);
+        self.require_token(header, &taken, exchange)?;
         Ok(taken)
+    }
+
+    /// Refuses a request without a good token, where its route wants one.
+    fn require_token(&self, request: &Parts, taken: &Taken, exchange: &mut Exchange) -> Result<(), Failure> {
+        let (Some(tokens), true) = (&self.tokens, self.config.routes[taken.position].require_jwt) else {
+            return Ok(());
+        };
+        let outcome = match taken.token(tokens, &request.headers, exchange.time) {
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(outcome)) => Some(*outcome),
+            None => None,
+        };
+        exchange.token = outcome;
+        Err(Failure::unauthenticated(outcome))
     }
 
     /// Evaluates, decides, and prepares what the upstream is told. The user's profile is looked up only if a flag asks
@@ -181,7 +211,10 @@ impl Requests {
         let mut found = None;
         loop {
             match self.decide(taken, request, exchange, upstreams, found, witness) {
-                Ok(prepared) => return prepared,
+                Ok(prepared) => {
+                    exchange.token = taken.token_outcome();
+                    return prepared;
+                }
                 Err(NeedsProfile { profiles, user_id }) => {
                     let profile = profiles.get(&user_id).await;
                     exchange.profile_unavailable = profile == Found::Unavailable;
@@ -219,7 +252,8 @@ impl Requests {
     pub(super) fn vary(&self, route: usize) -> Option<&Vary> {
         let route = &self.config.routes[route];
         let decides = !route.features.is_empty() || route.canary.is_some() || route.blue_green.is_some();
-        (decides || !route.flags.is_empty() || !route.flag_headers.is_empty()).then_some(&self.vary)
+        let has_flags = decides || !route.flags.is_empty() || !route.flag_headers.is_empty();
+        (has_flags && route.vary).then_some(&self.vary)
     }
 
     pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
@@ -245,7 +279,9 @@ impl Requests {
     ) -> Result<Prepared, NeedsProfile<'_>> {
         witness.begin();
         let route = &self.config.routes[taken.position];
-        let Identity { user_id, set_cookie } = identify(&self.config.context, request, taken.trusted);
+        let (config, tokens) = (&self.config.context, self.tokens.as_deref());
+        let asker = Asker { config, request, taken, tokens, now: exchange.time };
+        let Identity { user_id, set_cookie } = asker.identify();
         // Who was unknown until now has no profile.
         let profiles = self.profiles.as_ref().filter(|_| !user_id.is_empty() && set_cookie.is_none());
         let asks_for_more = &self.asks_for_more[taken.position];
@@ -253,11 +289,11 @@ impl Requests {
             profiles.filter(|_| asks_for_more.load(Ordering::Relaxed)).and_then(|all| all.cached(&user_id))
         });
         let profile = found.as_ref().and_then(Found::profile);
-        let said = RequestAttributes::new(&self.config.context, request, taken);
+        let said = RequestAttributes::new(asker);
         let attributes = WithProfile::new(&said, profile);
         let context = Context { user_id: &user_id, attributes: &attributes, now: exchange.time };
         let mut flags = RouteFlags::new(&exchange.snapshot, exchange.snapshot.evaluator(context));
-        let decision = decide(route, &mut flags, upstreams, |tried| witness.tried(&tried));
+        let (decision, sticky) = self.direct(asker, &user_id, &mut flags, upstreams, witness);
         for key in route.flags.iter().chain(route.flag_headers.iter().map(|own| &own.flag)) {
             flags.evaluate(key);
         }
@@ -271,6 +307,14 @@ impl Requests {
             asks_for_more.store(true, Ordering::Relaxed);
             return Err(NeedsProfile { profiles, user_id: user_id.into_owned() });
         }
+        let names = &self.config.inject;
+        let shown = names
+            .context_attributes
+            .iter()
+            .filter_map(|name| Some((name.clone(), attributes.attribute(name)?.to_json())));
+        let shown: serde_json::Map<_, _> = shown.collect();
+        // What witnesses look at has no say in the answer.
+        let asked = said.asked();
         witness.decided(&Seen {
             snapshot: &exchange.snapshot,
             context,
@@ -286,10 +330,10 @@ impl Requests {
             upstream: decision.upstream,
             strategy: decision.strategy,
             is_mirrored,
-            set_cookie: set_cookie.as_deref().and_then(headers::value),
+            set_cookies: [set_cookie, sticky].iter().filter_map(|cookie| headers::value(cookie.as_deref()?)).collect(),
+            asked,
             inject: Vec::with_capacity(10),
         };
-        let names = &self.config.inject;
         if !user_id.is_empty() {
             prepared.tell(&names.user_id, &user_id);
         }
@@ -297,11 +341,6 @@ impl Requests {
             prepared.tell(&names.user_segments, &headers::segments(&segments));
         }
         self.tell_flags(route, &mut flags, &mut prepared);
-        let shown = names
-            .context_attributes
-            .iter()
-            .filter_map(|name| Some((name.clone(), attributes.attribute(name)?.to_json())));
-        let shown: serde_json::Map<_, _> = shown.collect();
         if !shown.is_empty() {
             prepared.tell(&names.user_context, &headers::context(shown));
         }
@@ -334,20 +373,25 @@ impl Requests {
     }
 }
 
-#[cfg(test)]
 impl Taken {
+    /// The token of the request, verified when it is asked for first; none: there is none.
+    pub(super) fn token(&self, tokens: &Tokens, headers: &HeaderMap, now: Timestamp) -> Option<&Checked> {
+        self.token.get_or_init(|| tokens.of(headers, now)).as_ref()
+    }
+
+    /// How its token fared; none: there is none, or nobody asked.
+    fn token_outcome(&self) -> Option<TokenOutcome> {
+        self.token
+            .get()?
+            .as_ref()
+            .map(|token| token.as_ref().map_or_else(|outcome| *outcome, |_| TokenOutcome::Verified))
+    }
+
+    #[cfg(test)]
     pub(super) fn for_testing(trusted: bool) -> Self {
         let (host, path, client) = ("h".to_owned(), "/a".to_owned(), "192.0.2.1".to_owned());
-        Self {
-            position: 0,
-            host,
-            asked_for: None,
-            path,
-            client,
-            peer: IpAddr::from([192, 0, 2, 1]),
-            is_proxy: false,
-            trusted,
-        }
+        let (peer, token) = (IpAddr::from([192, 0, 2, 1]), OnceLock::new());
+        Self { position: 0, host, asked_for: None, path, client, peer, is_proxy: false, trusted, token }
     }
 }
 
@@ -358,7 +402,7 @@ struct NeedsProfile<'p> {
 }
 
 impl Prepared {
-    fn tell(&mut self, name: &HeaderName, text: &str) {
+    pub(super) fn tell(&mut self, name: &HeaderName, text: &str) {
         if let Some(value) = headers::value(text) {
             self.inject.push((name.clone(), value));
         }
@@ -366,53 +410,8 @@ impl Prepared {
 }
 
 /// After what makes a request ambiguous nothing on its connection can be trusted.
-fn refused((status, detail): Refusal) -> Failure {
+pub(super) fn refused((status, detail): Refusal) -> Failure {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let code = if status == StatusCode::NOT_FOUND { "no_route" } else { "refused" };
     Failure { close: status != StatusCode::NOT_FOUND, ..Failure::new(status, code, detail) }
-}
-
-/// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
-fn forwarded(request: &Parts, taken: &Taken, scheme: &str, prepared: &mut Prepared) {
-    let before =
-        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
-    match before(FORWARDED_FOR) {
-        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
-        None => prepared.tell(&FORWARDED_FOR, &taken.client),
-    }
-    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or(scheme));
-    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
-}
-
-/// Puts the path that is forwarded into the request.
-fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), Failure> {
-    let forwarded = match &route.rewrite.strip_prefix {
-        Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
-        Some(_) | None => path,
-    };
-    let separator = if forwarded.starts_with('/') { "" } else { "/" };
-    if separator.is_empty() && forwarded == header.uri.path() {
-        return Ok(());
-    }
-    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
-    let uri = [separator, forwarded, &query].concat();
-    header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
-    Ok(())
-}
-
-/// The headers from which the user and the attributes are read.
-fn identity_headers(context: &ContextConfig) -> Vec<String> {
-    let users = context.user_id.iter().map(|source| match source {
-        IdentitySource::Header(name) => name.to_string(),
-        IdentitySource::Cookie(_) | IdentitySource::AnonymousCookie(_) => "cookie".to_owned(),
-    });
-    let attributes = context.attributes.values().filter_map(|attribute| match &attribute.source {
-        AttributeSource::Header(name) => Some(name.to_string()),
-        AttributeSource::Cookie(_) => Some("cookie".to_owned()),
-        AttributeSource::Query(_) => None,
-    });
-    let mut names: Vec<String> = users.chain(attributes).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }

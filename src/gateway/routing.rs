@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{mirror::Mirrors, request::Requests, tls::Certificates, upstream::Upstreams};
+use super::{mirror::Mirrors, request::Requests, tls::Certificates, token::Tokens, upstream::Upstreams};
 use crate::{
     config::Config,
     profiles::Profiles,
@@ -22,6 +22,8 @@ pub(super) struct Routing {
     pub(super) requests: Vec<Requests>,
     /// By the position of the listener; none: it does not encrypt.
     pub(super) certificates: Vec<Option<Certificates>>,
+    /// What verifies tokens, if any are believed; shared with the next one for as long as nothing changes in whose are.
+    tokens: Option<Arc<Tokens>>,
     pub(super) route_names: Vec<Arc<str>>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) mirrors: Mirrors,
@@ -88,12 +90,18 @@ impl Routing {
     fn new(config: Arc<Config>, sources: &Sources, before: Option<&Self>) -> Self {
         let Sources { metrics, arms, profiles, runtime } = sources;
         let upstreams = Arc::new(Upstreams::new(&config.upstreams, metrics, before.map(|before| &*before.upstreams)));
-        let requests =
-            config.listeners.iter().map(|listener| Requests::new(Arc::clone(&config), listener, profiles.clone()));
+        let jwt = &config.context.jwt;
+        let known = before.filter(|before| before.config.context.jwt == *jwt).map(|before| before.tokens.clone());
+        let tokens = known.unwrap_or_else(|| jwt.as_ref().map(|jwt| Arc::new(Tokens::new(jwt))));
+        let requests = config
+            .listeners
+            .iter()
+            .map(|listener| Requests::new(Arc::clone(&config), listener, profiles.clone(), tokens.clone()));
         metrics.show_certificates(&config);
         Self {
             requests: requests.collect(),
             certificates: config.listeners.iter().map(|one| one.tls.as_ref().map(Certificates::new)).collect(),
+            tokens,
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             mirrors: Mirrors::new(&config, &upstreams, arms, metrics, runtime),
             metrics: metrics.for_config(&config),

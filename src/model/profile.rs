@@ -97,8 +97,9 @@ impl Attributes for WithProfile<'_> {
 
 /// Whether a name is about the request or worked out, so that no profile says it.
 fn is_built_in(name: &str) -> bool {
-    matches!(name, "user_id" | "segment" | "user_segment" | "segments" | "environment" | "region")
-        || ["request.", "client.", "tls."].iter().any(|prefix| name.starts_with(prefix))
+    let whole =
+        ["user_id", "segment", "user_segment", "segments", "environment", "region", "user_agent", "accept_language"];
+    whole.contains(&name) || ["request.", "client.", "tls."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]

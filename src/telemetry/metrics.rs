@@ -10,6 +10,7 @@ use prometheus::{
 use super::{
     histogram::{DurationVec, Durations},
     mirror::{MirrorMetrics, Mirrors},
+    tokens::{TokenMetrics, TokenOutcome},
 };
 use crate::{
     config::{self, Config, UpstreamIndex},
@@ -21,6 +22,9 @@ pub const NONE: &str = "none";
 
 /// The label of a request that goes to its route's own upstream.
 pub const DEFAULT_STRATEGY: &str = "default";
+
+/// The label of a request whose user is held to where an earlier one went.
+pub const STICKY_STRATEGY: &str = "sticky";
 
 const STRATEGIES: [&str; 4] = ["features", "canary", "blue_green", DEFAULT_STRATEGY];
 
@@ -40,6 +44,7 @@ pub struct Metrics {
     counts_dropped: IntCounter,
     mirrors: Mirrors,
     profiles: ProfileMetrics,
+    tokens: TokenMetrics,
 }
 
 /// How look-ups of profiles went.
@@ -59,6 +64,7 @@ pub struct RequestMetrics {
     routes: Vec<RouteHandles>,
     unmatched: RouteHandles,
     upstream_duration: Vec<Arc<Durations>>,
+    tokens: TokenMetrics,
 }
 
 #[derive(Debug)]
@@ -127,6 +133,7 @@ impl Metrics {
                 ),
             ),
             mirrors: Mirrors::register(&registry),
+            tokens: TokenMetrics::register(&registry),
             profiles: ProfileMetrics {
                 cached: look_up("cached"),
                 looked_up: look_up("looked_up"),
@@ -193,6 +200,7 @@ impl Metrics {
         let upstreams = &config.upstreams;
         RequestMetrics {
             routes: config.routes.iter().map(|route| self.route(&route.name, &arms(route), upstreams)).collect(),
+            tokens: self.tokens.clone(),
             unmatched: self.route(NONE, &[(NONE, None)], upstreams),
             upstream_duration: upstreams
                 .iter()
@@ -307,6 +315,11 @@ impl RequestMetrics {
         }
     }
 
+    /// Counts one token.
+    pub fn count_token(&self, outcome: TokenOutcome) {
+        self.tokens.count(outcome);
+    }
+
     /// Records how long an upstream took to answer.
     pub fn upstream_answered(&self, upstream: UpstreamIndex, duration: Duration) {
         if let Some(histogram) = self.upstream_duration.get(upstream) {
@@ -325,6 +338,10 @@ pub(super) fn arms(route: &config::Route) -> Vec<(&'static str, Option<UpstreamI
     arms.extend(
         route.blue_green.iter().flat_map(|target| [target.blue, target.green]).map(|up| (blue_green, Some(up))),
     );
+    if route.sticky.is_some() {
+        let held: Vec<_> = arms.iter().filter_map(|(_, up)| Some((STICKY_STRATEGY, Some((*up)?)))).collect();
+        arms.extend(held);
+    }
     arms.sort_unstable();
     arms.dedup();
     arms

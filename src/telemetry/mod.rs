@@ -14,6 +14,7 @@ mod privacy;
 mod process_log;
 pub mod spans;
 mod tail;
+mod tokens;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use arms::{Arms, RouteArms, Second};
@@ -27,3 +28,4 @@ pub use privacy::Privacy;
 pub use process_log::{LastLines, ProcessLog};
 pub use spans::{RequestSpans, Trace, Tracer, Try};
 pub use tail::{Tail, Watched, Watching};
+pub use tokens::{TokenMetrics, TokenOutcome};

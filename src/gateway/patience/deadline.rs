@@ -1,10 +1,15 @@
 //! Until when something must be there that a client or an upstream owes.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Context,
     time::{Duration, Instant},
 };
 
+use futures_util::task::AtomicWaker;
 use pingora::protocols::Stream;
 
 use super::PatientStream;
@@ -22,6 +27,11 @@ pub(in crate::gateway) struct Deadline {
     pub(super) start: Instant,
     /// Milliseconds after `start`, with what it is for in the lowest bits; 0: there is none.
     pub(super) at: AtomicU64,
+    /// Whether somebody may end it, and whether it is ended.
+    may_end: AtomicBool,
+    is_ended: AtomicBool,
+    /// Who reads, where somebody may end it.
+    reader: AtomicWaker,
 }
 
 /// What a deadline is for is kept in the lowest bits of its number.
@@ -35,14 +45,16 @@ const REQUEST: u64 = 3;
 
 impl Deadline {
     pub(super) fn new() -> Self {
-        let deadline = Self { start: clock::monotonic(), at: AtomicU64::new(0) };
+        let (may_end, is_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (start, at) = (clock::monotonic(), AtomicU64::new(0));
+        let deadline = Self { start, at, may_end, is_ended, reader: AtomicWaker::new() };
         deadline.set(BETWEEN, HEADER);
         deadline
     }
 
     /// The deadline of a client's connection, if it has one.
-    pub(in crate::gateway) fn of(stream: Option<&Stream>) -> Option<&Self> {
-        stream?.as_any().downcast_ref::<PatientStream>().map(|stream| stream.deadline.as_ref())
+    pub(in crate::gateway) fn of(stream: Option<&Stream>) -> Option<&Arc<Self>> {
+        stream?.as_any().downcast_ref::<PatientStream>().map(|stream| &stream.deadline)
     }
 
     /// The request's header is there: its body may take its time.
@@ -68,6 +80,26 @@ impl Deadline {
     /// Whether the time until the response's header is over.
     pub(in crate::gateway) fn response_is_late(&self) -> bool {
         self.kind() == REQUEST && self.now() >= self.at.load(Ordering::Relaxed) >> KIND_BITS
+    }
+
+    /// From now on it may be ended before its time.
+    pub(in crate::gateway) fn may_end(&self) {
+        self.may_end.store(true, Ordering::Release);
+    }
+
+    /// Ends the connection: reading it fails, and whoever waits for that is woken.
+    pub(in crate::gateway) fn end(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        self.reader.wake();
+    }
+
+    /// Whether it is ended; if it may be, the reader is woken then.
+    pub(super) fn is_ended(&self, context: &Context<'_>) -> bool {
+        if !self.may_end.load(Ordering::Acquire) {
+            return false;
+        }
+        self.reader.register(context.waker());
+        self.is_ended.load(Ordering::Acquire)
     }
 
     pub(super) fn set(&self, kind: u64, time: Duration) {

@@ -1,0 +1,43 @@
+//! What the upstream is told of the way here, and the path that it gets.
+
+use http::{HeaderName, request::Parts};
+use pingora::http::RequestHeader;
+
+use super::{
+    failure::Failure,
+    path,
+    request::{Prepared, Taken, refused},
+};
+use crate::config::Route;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
+pub(super) fn forwarded(request: &Parts, taken: &Taken, scheme: &str, prepared: &mut Prepared) {
+    let before =
+        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
+    match before(FORWARDED_FOR) {
+        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
+        None => prepared.tell(&FORWARDED_FOR, &taken.client),
+    }
+    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or(scheme));
+    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
+}
+
+/// Puts the path that is forwarded into the request.
+pub(super) fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), Failure> {
+    let forwarded = match &route.rewrite.strip_prefix {
+        Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
+        Some(_) | None => path,
+    };
+    let separator = if forwarded.starts_with('/') { "" } else { "/" };
+    if separator.is_empty() && forwarded == header.uri.path() {
+        return Ok(());
+    }
+    let query = header.uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let uri = [separator, forwarded, &query].concat();
+    header.set_uri(uri.parse().map_err(|_| refused((400, "the path is ambiguous")))?);
+    Ok(())
+}
