@@ -46,6 +46,8 @@ impl Checker<'_> {
                 "p2c" => LoadBalance::P2c,
                 _ => LoadBalance::RoundRobin,
             },
+            protocol: self.protocol(table),
+            tls: self.upstream_tls(table),
             timeouts: Timeouts {
                 connect: timeouts.duration("connect", Duration::from_secs(1)),
                 read: timeouts.duration("read", Duration::from_secs(30)),

@@ -6,8 +6,8 @@ use http::{HeaderName, Method};
 use jiff::Timestamp;
 
 use super::{
-    AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, Mirror, Outbound, Privacy, Recent, Redis,
-    Server, Sticky, StickyKey, Tracing,
+    AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, Mirror, Outbound, Privacy, Protocol, Recent,
+    Redis, Server, Sticky, StickyKey, Tracing, UpstreamTls,
 };
 use crate::model::Role;
 
@@ -177,6 +177,10 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// How an endpoint is chosen.
     pub load_balance: LoadBalance,
+    /// Which HTTP it speaks.
+    pub protocol: Protocol,
+    /// How connections are encrypted; none: they are not.
+    pub tls: Option<UpstreamTls>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// What is tried again.

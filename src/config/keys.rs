@@ -2,8 +2,13 @@
 //! the check of the documentation all follow this table.
 
 use super::{
-    MOST_ATTEMPTS, access_log, analytics, context, events, explain, listener::LISTENER, mirror::MIRROR, outbound,
-    recent::RECENT, server, sticky, tracing,
+    MOST_ATTEMPTS, access_log, analytics, context, events, explain,
+    listener::LISTENER,
+    mirror::MIRROR,
+    outbound,
+    protocol::{PROTOCOLS, UPSTREAM_TLS},
+    recent::RECENT,
+    server, sticky, tracing,
 };
 use crate::model::Role;
 
@@ -237,6 +242,18 @@ static UPSTREAM: Section = Section {
             "\"round_robin\"",
             "how an endpoint is chosen; `p2c`: the less busy of two drawn at random",
         ),
+        key(
+            "protocol",
+            PROTOCOLS,
+            "\"http1\"",
+            "`http2`: without `tls` at once (h2c); `auto`: what the upstream prefers, by ALPN",
+        ),
+        key(
+            "tls",
+            Kind::Table(&UPSTREAM_TLS),
+            "none",
+            "connections are encrypted; `{}`: and checked by the system's authorities",
+        ),
         key("timeouts", Kind::Table(&TIMEOUTS), "", "how long things may take"),
         key("retries", Kind::Table(&RETRIES), "", "what is tried again: connect errors, and idempotent methods only"),
         key(
@@ -246,7 +263,7 @@ static UPSTREAM: Section = Section {
             "an active check; without it every endpoint counts as healthy",
         ),
     ],
-    later: &["outlier", "protocol", "tls", "circuit_breaker"],
+    later: &["outlier", "circuit_breaker"],
 };
 
 static ENDPOINT: Section = Section {

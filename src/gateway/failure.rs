@@ -27,6 +27,17 @@ pub(super) fn is_upstreams(code: &str) -> bool {
     UPSTREAMS.contains(&code)
 }
 
+/// What says that an upstream cannot be reached, or not be believed to be itself.
+const NO_CONNECTION: [ErrorType; 7] = [
+    ErrorType::ConnectRefused,
+    ErrorType::ConnectNoRoute,
+    ErrorType::ConnectError,
+    ErrorType::SocketError,
+    ErrorType::TLSHandshakeFailure,
+    ErrorType::InvalidCert,
+    ErrorType::HandshakeError,
+];
+
 /// How much of a body that nobody wants is read before the answer, so that the client may keep the connection.
 const SMALL_BODY: usize = 64 * 1024;
 
@@ -116,12 +127,11 @@ impl Failure {
         if [ErrorType::ConnectTimedout, ErrorType::TLSHandshakeTimedout].contains(kind) {
             return Self { code: "connect_timed_out", ..Self::timed_out() };
         }
-        if [ErrorType::ConnectRefused, ErrorType::ConnectNoRoute, ErrorType::ConnectError, ErrorType::SocketError]
-            .contains(kind)
-        {
+        if NO_CONNECTION.contains(kind) {
             return bad_gateway("connect_failed", "the upstream cannot be reached");
         }
-        if [ErrorType::ReadError, ErrorType::WriteError, ErrorType::ConnectionClosed].contains(kind) {
+        if [ErrorType::ReadError, ErrorType::WriteError, ErrorType::ConnectionClosed, ErrorType::H2Error].contains(kind)
+        {
             return bad_gateway("upstream_closed", "the upstream closed the connection");
         }
         bad_gateway("upstream_invalid", "the upstream's response is invalid")

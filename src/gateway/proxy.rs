@@ -16,12 +16,12 @@ use http::{
     header::{CACHE_CONTROL, SET_COOKIE},
 };
 use pingora::{
-    Error, ErrorType, Result,
+    Error, ErrorType, Result, RetryType,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{ALPN, HttpPeer},
 };
 
 use super::{
@@ -195,7 +195,11 @@ impl ProxyHttp for Gateway {
             peer.options.read_timeout = Some(peer.options.read_timeout.map_or(time_left, |read| read.min(time_left)));
         }
         if session.is_upgrade_req() && session.is_body_empty() {
-            peer.options.custom_l4 = Some(Arc::new(ConnectForUpgrade { timeout: connect }));
+            // An upgrade is one of HTTP/1.1, whatever else the upstream speaks.
+            peer.options.alpn = ALPN::H1;
+            if !peer.is_tls() {
+                peer.options.custom_l4 = Some(Arc::new(ConnectForUpgrade { timeout: connect }));
+            }
             unshare(&mut peer);
         } else if exchange.tries > 0 {
             // The pool may hold more than one dead connection: what is tried again gets a new one.
@@ -348,8 +352,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        let repeatable =
-            session.req_header().method.is_idempotent() && !session.as_downstream().retry_buffer_truncated();
+        let is_harmless = session.req_header().method.is_idempotent() || is_untouched(&error);
+        let repeatable = is_harmless && !session.as_downstream().retry_buffer_truncated();
         if repeatable && exchange.upstream().is_some_and(|upstream| self.may_retry(exchange, upstream)) {
             error.retry.decide_reuse(reused);
         } else {
@@ -403,6 +407,11 @@ impl ProxyHttp for Gateway {
     ) -> bool {
         true
     }
+}
+
+/// Whether the upstream said, by HTTP/2, that it did nothing about the request: it refused its stream, or went away before.
+fn is_untouched(error: &Error) -> bool {
+    matches!(error.retry, RetryType::Decided(true)) && *error.etype() == ErrorType::H2Error
 }
 
 /// Makes a connection that was not used before and will not be used again.

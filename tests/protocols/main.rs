@@ -4,9 +4,13 @@
 mod abuse;
 mod certificates;
 mod clients;
+mod grpc;
 mod http2;
 mod listeners;
 #[path = "../support/process.rs"]
 mod process;
+mod servers;
+mod tools;
 #[path = "../support/upstream.rs"]
 mod upstream;
+mod upstreams;

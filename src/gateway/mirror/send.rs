@@ -7,11 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use pingora::{Error, ErrorType, Result, http::RequestHeader};
+use pingora::{Error, ErrorType, Result, http::RequestHeader, protocols::http::client::HttpSession};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{Answer, Mirror, Shadow};
-use crate::{clock, telemetry::Mirrored};
+use crate::{clock, gateway::upstream::as_http2, telemetry::Mirrored};
 
 /// How much of an answer is read.
 const LARGEST_ANSWER: usize = 16 << 20;
@@ -53,11 +53,14 @@ impl Mirror {
         Shadow::Sent { tell, body: self.config.body_hash.then(DefaultHasher::new) }
     }
 
-    async fn ask(&self, header: RequestHeader, body: Bytes) -> Result<Answer> {
+    async fn ask(&self, mut header: RequestHeader, body: Bytes) -> Result<Answer> {
         let guard = self.upstreams.select(self.config.upstream, &[]);
         let guard = guard.ok_or_else(|| Error::explain(ErrorType::ConnectError, "no endpoint can take it"))?;
         let peer = guard.peer();
         let (mut session, _reused) = self.connector.get_http_session(&peer).await?;
+        if matches!(session, HttpSession::H2(_)) {
+            as_http2(&mut header, peer.is_tls())?;
+        }
         session.write_request_header(Box::new(header)).await?;
         if !body.is_empty() {
             session.write_request_body(body, true).await?;

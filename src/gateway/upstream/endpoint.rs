@@ -14,19 +14,18 @@ use arc_swap::ArcSwapOption;
 use pingora::upstreams::peer::HttpPeer;
 use prometheus::IntGauge;
 
+use super::speech::Speech;
 use crate::config;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// Streams on one HTTP/2 connection.
-const MAX_H2_STREAMS: usize = 128;
 
 /// One address of an upstream, as one configuration has it. All state is in atomics: a request takes no lock.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     address: Arc<str>,
     weight: usize,
+    speech: Arc<Speech>,
     timeouts: config::Timeouts,
     /// How many successes make it healthy, and failures unhealthy; none: it is always healthy.
     thresholds: Option<(usize, usize)>,
@@ -60,7 +59,7 @@ impl Endpoint {
     /// `before`: the same endpoint under the configuration before.
     pub(super) fn new(
         config: &config::Endpoint,
-        upstream: &config::Upstream,
+        (upstream, speech): (&config::Upstream, &Arc<Speech>),
         before: Option<&Self>,
         gauge: impl FnOnce() -> IntGauge,
     ) -> Self {
@@ -68,6 +67,7 @@ impl Endpoint {
         let endpoint = Self {
             address: address.as_str().into(),
             weight: (*weight).max(1),
+            speech: Arc::clone(speech),
             timeouts: upstream.timeouts,
             thresholds: upstream.health_check.as_ref().map(|check| (check.healthy.max(1), check.unhealthy.max(1))),
             peer: ArcSwapOption::empty(),
@@ -108,6 +108,11 @@ impl Endpoint {
     /// The address that is connected to.
     pub(super) fn resolved(&self) -> Option<SocketAddr> {
         self.peer.load().as_ref().and_then(|peer| peer._address.as_inet().copied())
+    }
+
+    /// Where and how to connect; none until the name is resolved.
+    pub(super) fn peer(&self) -> Option<Arc<HttpPeer>> {
+        self.peer.load_full()
     }
 
     /// Changes the address that is connected to.
@@ -153,14 +158,13 @@ impl Endpoint {
 
     fn peer_at(&self, address: SocketAddr) -> HttpPeer {
         let config::Timeouts { connect, read, request: _ } = self.timeouts;
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = self.speech.peer(&self.address, address);
         let options = &mut peer.options;
         options.connection_timeout = Some(connect);
         options.total_connection_timeout = Some(connect);
         options.read_timeout = Some(read);
         options.write_timeout = Some(read);
         options.idle_timeout = Some(IDLE);
-        options.max_h2_streams = MAX_H2_STREAMS;
         peer
     }
 }
@@ -238,12 +242,16 @@ mod tests {
             name: "u".to_owned(),
             endpoints: Vec::new(),
             load_balance: LoadBalance::P2c,
+            protocol: config::Protocol::Http1,
+            tls: None,
             timeouts: Timeouts { connect: second, read: second, request: second },
             retries: Retries { attempts: 2 },
             health_check,
         };
         let config = config::Endpoint { address: "127.0.0.1:1".to_owned(), weight: 1 };
-        Endpoint::new(&config, &upstream, None, || IntGauge::new("g", "g").unwrap())
+        Endpoint::new(&config, (&upstream, &Arc::new(Speech::new(&upstream))), None, || {
+            IntGauge::new("g", "g").unwrap()
+        })
     }
 
     /// Reports the results (`+` and `-`) and gives the state after each.

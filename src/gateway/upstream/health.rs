@@ -111,8 +111,8 @@ impl BackgroundService for HealthChecks {
 }
 
 async fn check_once(upstream: &str, endpoint: &Endpoint, check: &HealthCheck) {
-    let Some(address) = endpoint.resolved() else { return };
-    match probe(check, endpoint.address(), address).await {
+    let Some(peer) = endpoint.peer() else { return };
+    match probe(check, endpoint.address(), &peer).await {
         Ok(()) => endpoint.report(upstream, true, &"checked"),
         Err(error) => endpoint.report(upstream, false, &error),
     }

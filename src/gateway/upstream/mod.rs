@@ -5,6 +5,7 @@ mod endpoint;
 mod health;
 mod probe;
 mod resolve;
+mod speech;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +16,11 @@ use crate::{
 
 use balance::{Rotation, random};
 use endpoint::Endpoint;
+use speech::Speech;
 
 pub use endpoint::EndpointGuard;
 pub use health::HealthChecks;
+pub(super) use speech::as_http2;
 
 /// All upstreams of a configuration, by their position there.
 #[derive(Debug)]
@@ -93,9 +96,10 @@ impl Pool {
         let before = |address: &str| {
             before?.endpoints.iter().find(|endpoint| **endpoint.address() == *address).map(|endpoint| &**endpoint)
         };
+        let speech = Arc::new(Speech::new(config));
         let endpoints = config.endpoints.iter().map(|endpoint| {
             let gauge = || metrics.endpoint_healthy(&config.name, &endpoint.address);
-            Arc::new(Endpoint::new(endpoint, config, before(&endpoint.address), gauge))
+            Arc::new(Endpoint::new(endpoint, (config, &speech), before(&endpoint.address), gauge))
         });
         let weights: Vec<usize> = config.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Self {
@@ -143,6 +147,8 @@ mod tests {
             name: "pool".to_owned(),
             endpoints,
             load_balance,
+            protocol: config::Protocol::Http1,
+            tls: None,
             timeouts: Timeouts { connect: second, read: second, request: second },
             retries: Retries { attempts: 2 },
             health_check: Some(health_check),

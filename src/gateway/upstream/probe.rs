@@ -1,33 +1,83 @@
 //! One health check of one endpoint.
 
-use std::{io, net::SocketAddr};
+use std::{io, sync::LazyLock};
 
+use pingora::{
+    Error, ErrorType, OkOrErr as _, Result,
+    connectors::{
+        TransportConnector,
+        http::v2::{H2HandshakeSettings, handshake},
+    },
+    http::RequestHeader,
+    protocols::Stream,
+    upstreams::peer::{ALPN, HttpPeer, Peer as _},
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
+use super::speech::as_http2;
 use crate::config::HealthCheck;
 
 /// Bytes of a status line.
 const STATUS_LINE: usize = "HTTP/1.1 200".len();
 
-/// Connects, and asks for the path if there is one: the answer must be 2xx.
-pub(super) async fn probe(check: &HealthCheck, host: &str, address: SocketAddr) -> io::Result<()> {
+/// Who checks calls itself so.
+const USER_AGENT: &str = "flaggate-health";
+
+/// Connects for checks of upstreams that encrypt or speak HTTP/2. None of its connections is kept.
+static CONNECTOR: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
+
+/// Connects, and asks for the path if there is one, as requests do: the answer must be 2xx.
+pub(super) async fn probe(check: &HealthCheck, host: &str, peer: &HttpPeer) -> io::Result<()> {
     let probe = async {
-        let stream = TcpStream::connect(address).await?;
+        let address = peer.address().as_inet().ok_or(io::ErrorKind::AddrNotAvailable)?;
         match &check.path {
-            Some(path) => get(stream, host, path).await,
-            None => Ok(()),
+            Some(path) if is_plain(peer) => get(TcpStream::connect(address).await?, host, path).await,
+            Some(path) => ask(peer, host, path).await,
+            None => TcpStream::connect(address).await.map(drop),
         }
     };
     tokio::time::timeout(check.timeout, probe).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-async fn get(mut stream: TcpStream, host: &str, path: &str) -> io::Result<()> {
+fn is_plain(peer: &HttpPeer) -> bool {
+    !peer.is_tls() && matches!(peer.options.alpn, ALPN::H1)
+}
+
+async fn ask(peer: &HttpPeer, host: &str, path: &str) -> io::Result<()> {
+    let stream = CONNECTOR.new_stream(peer).await.map_err(io::Error::other)?;
+    if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) && peer.is_tls() {
+        return get(stream, host, path).await;
+    }
+    match status(stream, peer.is_tls(), host, path).await.map_err(io::Error::other)? {
+        200..=299 => Ok(()),
+        status => Err(io::Error::other(format!("answered HTTP/2 {status}"))),
+    }
+}
+
+/// The status of an answer by HTTP/2.
+async fn status(stream: Stream, is_tls: bool, host: &str, path: &str) -> Result<u16> {
+    let mut settings = H2HandshakeSettings::new();
+    settings.max_streams = 1;
+    let stream = handshake(stream, settings).await?.spawn_stream().await?;
+    let mut stream = stream.or_err(ErrorType::H2Error, "no stream")?;
+    let mut request = RequestHeader::build("GET", path.as_bytes(), None)?;
+    request.insert_header("Host", host)?;
+    request.insert_header("User-Agent", USER_AGENT)?;
+    as_http2(&mut request, is_tls)?;
+    stream.write_request_header(Box::new(request), true)?;
+    stream.read_response_header().await?;
+    let answer = stream.response_header().ok_or_else(|| Error::new_up(ErrorType::InvalidHTTPHeader))?;
+    Ok(answer.status.as_u16())
+}
+
+async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str) -> io::Result<()> {
     let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: flaggate-health\r\nConnection: close\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut line = [0; STATUS_LINE];
     stream.read_exact(&mut line).await?;
     match &line {
@@ -66,7 +116,8 @@ mod tests {
             healthy: 1,
             unhealthy: 1,
         };
-        let outcome = probe(&check, "upstream.example:80", address).await;
+        let peer = HttpPeer::new(address, false, String::new());
+        let outcome = probe(&check, "upstream.example:80", &peer).await;
         let request = server.await.unwrap();
         if let Some(path) = path {
             assert!(request.starts_with(&format!("GET {path} HTTP/1.1\r\nHost: upstream.example:80\r\n")), "{request}");

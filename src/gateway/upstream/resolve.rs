@@ -76,6 +76,8 @@ mod tests {
             name: "u".to_owned(),
             endpoints: vec![config::Endpoint { address: address.to_owned(), weight: 1 }],
             load_balance: LoadBalance::RoundRobin,
+            protocol: config::Protocol::Http1,
+            tls: None,
             timeouts: Timeouts { connect: second, read: second, request: second },
             retries: Retries { attempts: 1 },
             health_check: None,
