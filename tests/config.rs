@@ -403,6 +403,28 @@ fn values_that_cannot_be() {
 }
 
 #[test]
+fn how_listeners_and_upstreams_are_spoken_to() {
+    let upstream = "[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\n";
+    check(
+        &format!("{upstream}protocol = \"auto\"\n"),
+        "f.toml:15:12: \"auto\" needs `tls`: without it nothing tells which protocol an upstream speaks",
+    );
+    check(
+        &format!("{upstream}tls = {{ sni = \"a b\" }}\n"),
+        "f.toml:15:15: \"a b\" is not a host name like \"shop.internal\"",
+    );
+    check(
+        &format!("{upstream}tls = {{ ca = \"/nowhere\" }}\n"),
+        "f.toml:15:14: failed to read \"/nowhere\": No such file or directory (os error 2)",
+    );
+    check(
+        "[[listeners]]\nname = \"other\"\naddress = \"127.0.0.1:0\"\nclient_ca = \"README.md\"\n",
+        "f.toml:16:13: there is no certificate in \"README.md\", or one that is not PEM\n\
+         f.toml:16:13: `client_ca` is for a listener with `tls`: this one does not encrypt",
+    );
+}
+
+#[test]
 fn a_redis_that_cannot_be() {
     let url = "this is not a URL like \"redis://user@host:6379/0\" (or \"rediss://…\" for TLS)";
     let cannot = "this URL cannot be read; it is like \"redis://user@host:6379/0\", with special letters in \
