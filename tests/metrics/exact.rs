@@ -1,4 +1,4 @@
-//! Every count is exact: two gateways over one Redis, under load, while flags change.
+//! Every count is exact: two gateways over one Redis, under load, while flags and the configuration change.
 
 use std::{
     collections::BTreeMap,
@@ -190,7 +190,7 @@ async fn stored(counters: &RedisStore) -> Counts {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_count_is_exact_while_flags_change() {
+async fn every_count_is_exact_while_flags_and_the_configuration_change() {
     let total = many(100_000, 4_000);
     let mut world = World::start().await;
     let sent = Arc::new(AtomicU64::new(0));
@@ -214,6 +214,12 @@ async fn every_count_is_exact_while_flags_change() {
     for (number, (key, fields)) in (1..).zip(changes) {
         until("some more is asked", async || sent.load(Relaxed) >= total * number / 8).await;
         world.change("PATCH", &format!("/flags/{key}"), fields).await;
+        let route = format!(
+            "[[routes]]\nname = \"other-{number}\"\nmatch = {{ hosts = [\"other-{number}\"] }}\nupstream = \"next\"\n"
+        );
+        for gateway in &world.gateways {
+            gateway.configure(&route).await;
+        }
         // No count goes down.
         let now = world.metrics().await;
         for ((name, labels), before) in
@@ -255,5 +261,5 @@ async fn every_count_is_exact_while_flags_change() {
     })
     .await;
     assert_eq!(stored(&counters).await, expected);
-    println!("| {total} requests over 2 gateways, 7 changes of flags | every count exact |");
+    println!("| {total} requests over 2 gateways, 7 changes of flags, 7 of the configuration | every count exact |");
 }

@@ -207,6 +207,15 @@ impl Gateway {
         answer
     }
 
+    /// Adds this to its configuration, and has that read anew.
+    pub(crate) async fn configure(&self, more: &str) {
+        let path = self.folder.path().join("flaggate.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text + more).unwrap();
+        let (status, answer) = self.ask("POST", "/config/reload", None).await;
+        assert_eq!(status, 200, "{answer:#}");
+    }
+
     /// What `/metrics` says to who accepts this.
     pub(crate) async fn exposed(&self, accept: &str) -> (String, String) {
         let asked = reqwest::Client::new().get(format!("http://{}/metrics", self.admin)).header("Accept", accept);
