@@ -162,7 +162,11 @@ fn what_a_later_version_will_know_is_told_so() {
         ("timeouts = {}\n", "13:1", "`timeouts` in routes[0]"),
         ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
         ("[admin]\ntls = {}\n", "14:1", "`tls` in admin"),
-        ("[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\noutlier = {}\n", "15:1", "`outlier` in upstreams.x"),
+        (
+            "[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\ncircuit_breaker = {}\n",
+            "15:1",
+            "`circuit_breaker` in upstreams.x",
+        ),
         ("[conductor]\n", "13:2", "`conductor`"),
     ] {
         check(more, &format!("f.toml:{at}: {key} is not supported by this version yet"));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 
-use super::{check::Checker, checked::*, error::At, mirror::Mirror, read::Table, sticky::Sticky};
+use super::{Outlier, Retries, check::Checker, checked::*, error::At, mirror::Mirror, read::Table, sticky::Sticky};
 use crate::model::did_you_mean;
 
 /// The largest request body unless a route says otherwise: 10 MiB.
@@ -38,14 +38,10 @@ impl Checker<'_> {
         }
         let empty = Table::default();
         let timeouts = table.table("timeouts").map_or(&empty, |(table, _)| table);
-        let retries = table.table("retries").map_or(&empty, |(table, _)| table);
         Upstream {
             name: name.to_owned(),
             endpoints,
-            load_balance: match table.text("load_balance").map_or("", |(text, _)| text) {
-                "p2c" => LoadBalance::P2c,
-                _ => LoadBalance::RoundRobin,
-            },
+            load_balance: self.load_balance(table),
             protocol: self.protocol(table),
             tls: self.upstream_tls(table),
             timeouts: Timeouts {
@@ -53,8 +49,9 @@ impl Checker<'_> {
                 read: timeouts.duration("read", Duration::from_secs(30)),
                 request: timeouts.duration("request", Duration::from_secs(60)),
             },
-            retries: Retries { attempts: retries.count("attempts").unwrap_or(2) },
+            retries: Retries::check(table),
             health_check: table.table("health_check").map(|(table, _)| self.health_check(table)),
+            outlier: Outlier::check(table),
         }
     }
 

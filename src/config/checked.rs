@@ -6,8 +6,8 @@ use http::{HeaderName, Method};
 use jiff::Timestamp;
 
 use super::{
-    AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, Mirror, Outbound, Privacy, Protocol, Recent,
-    Redis, Server, Sticky, StickyKey, Tracing, UpstreamTls,
+    AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, LoadBalance, Mirror, Outbound, Outlier,
+    Privacy, Protocol, Recent, Redis, Retries, Server, Sticky, StickyKey, Tracing, UpstreamTls,
 };
 use crate::model::Role;
 
@@ -187,6 +187,8 @@ pub struct Upstream {
     pub retries: Retries,
     /// How health is found out; without it every endpoint counts as healthy.
     pub health_check: Option<HealthCheck>,
+    /// When endpoints that answer with errors are put aside; none: never.
+    pub outlier: Option<Outlier>,
 }
 
 /// One address of an upstream.
@@ -198,15 +200,6 @@ pub struct Endpoint {
     pub weight: usize,
 }
 
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadBalance {
-    /// In turn, by weight.
-    RoundRobin,
-    /// The one with fewer requests in flight of two drawn at random.
-    P2c,
-}
-
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -216,13 +209,6 @@ pub struct Timeouts {
     pub read: Duration,
     /// From the request's header to the response's header. Default 60 s.
     pub request: Duration,
-}
-
-/// What is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// How many tries there are in all. Default 2; 1 turns retries off.
-    pub attempts: usize,
 }
 
 /// An active health check.

@@ -2,7 +2,7 @@
 //! the check of the documentation all follow this table.
 
 use super::{
-    MOST_ATTEMPTS, access_log, analytics, context, events, explain,
+    access_log, analytics, balance, context, events, explain,
     listener::LISTENER,
     mirror::MIRROR,
     outbound,
@@ -24,6 +24,8 @@ pub(super) enum Kind {
     /// `"512B"`, `"64KiB"`, `"10MiB"`, `"1GiB"`.
     Size,
     Choice(&'static [&'static str]),
+    /// One of some words, or a table.
+    ChoiceOr(&'static [&'static str], &'static Section),
     List(&'static Self),
     Table(&'static Section),
     /// A table whose names are free.
@@ -238,9 +240,15 @@ static UPSTREAM: Section = Section {
         key("endpoints", Kind::List(&Kind::Table(&ENDPOINT)), REQUIRED, "where it is"),
         key(
             "load_balance",
-            Kind::Choice(&["round_robin", "p2c"]),
+            balance::LOAD_BALANCES,
             "\"round_robin\"",
-            "how an endpoint is chosen; `p2c`: the less busy of two drawn at random",
+            "how an endpoint is chosen; `least_conn`: the least busy; `p2c`: the less busy of two drawn at random; `hash`: the same one for the same user",
+        ),
+        key(
+            "hash_on",
+            Kind::ChoiceOr(&["user", "client_ip"], &balance::SUBJECT),
+            "\"user\"",
+            "what `hash` goes by; a request without it goes by the client's address",
         ),
         key(
             "protocol",
@@ -255,15 +263,21 @@ static UPSTREAM: Section = Section {
             "connections are encrypted; `{}`: and checked by the system's authorities",
         ),
         key("timeouts", Kind::Table(&TIMEOUTS), "", "how long things may take"),
-        key("retries", Kind::Table(&RETRIES), "", "what is tried again: connect errors, and idempotent methods only"),
+        key(
+            "retries",
+            Kind::Table(&balance::RETRIES),
+            "",
+            "what is tried again: connect errors, and idempotent methods only",
+        ),
         key(
             "health_check",
             Kind::Table(&HEALTH_CHECK),
             "none",
             "an active check; without it every endpoint counts as healthy",
         ),
+        key("outlier", Kind::Table(&balance::OUTLIER), "none", "endpoints that answer with errors are put aside"),
     ],
-    later: &["outlier", "circuit_breaker"],
+    later: &["circuit_breaker"],
 };
 
 static ENDPOINT: Section = Section {
@@ -281,11 +295,6 @@ static TIMEOUTS: Section = Section {
         key("request", Kind::Duration, "\"60s\"", "from the request's header to the response's header"),
     ],
     later: &["idle"],
-};
-
-static RETRIES: Section = Section {
-    keys: &[key("attempts", Kind::Integer(1, MOST_ATTEMPTS as i64), "2", "tries in all; 1 turns retries off")],
-    later: &["budget_percent"],
 };
 
 static HEALTH_CHECK: Section = Section {

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod analytics;
+mod balance;
 mod check;
 mod check_admin;
 mod check_redis;
@@ -41,6 +42,7 @@ use std::path::Path;
 pub use self::redis::{Login, Redis, Server as RedisServer, Servers};
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use analytics::Analytics;
+pub use balance::{LoadBalance, Outlier, Retries, Subject};
 pub use checked::*;
 pub use context::{AcceptIdentityFrom, AttributeConfig, AttributeKind, AttributeSource, ContextConfig, IdentitySource};
 pub use current::Current;

@@ -64,7 +64,9 @@ fn entry<'e>(entries: &'e mut Vec<(String, At, Raw)>, name: &str, at: &At, empty
 /// The value of a variable, as its key's kind reads it; a list may be separated by commas.
 fn leaf(kind: &Kind, value: &str, at: &At) -> Result<RawValue, String> {
     Ok(match kind {
-        Kind::Text | Kind::Duration | Kind::Size | Kind::Choice(_) => RawValue::Text(value.to_owned()),
+        Kind::Text | Kind::Duration | Kind::Size | Kind::Choice(_) | Kind::ChoiceOr(_, _) => {
+            RawValue::Text(value.to_owned())
+        }
         Kind::Boolean => value.parse().map_or_else(|_| RawValue::Text(value.to_owned()), RawValue::Boolean),
         Kind::Integer(_, _) => value.parse().map_or_else(|_| RawValue::Text(value.to_owned()), RawValue::Integer),
         Kind::List(Kind::Table(_)) => {

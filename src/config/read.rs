@@ -133,8 +133,12 @@ fn node(raw: Raw, path: &str, kind: &'static Kind, problems: &mut Vec<Problem>) 
             Some(size) => Value::Size(size),
             None => return refuse(problems, wrong(at, path, expected(kind).as_str(), &RawValue::Text(text))),
         },
-        (Kind::Choice(choices), RawValue::Text(text)) if choices.contains(&text.as_str()) => Value::Text(text),
-        (Kind::Choice(choices), RawValue::Text(text)) => {
+        (Kind::Choice(choices) | Kind::ChoiceOr(choices, _), RawValue::Text(text))
+            if choices.contains(&text.as_str()) =>
+        {
+            Value::Text(text)
+        }
+        (Kind::Choice(choices) | Kind::ChoiceOr(choices, _), RawValue::Text(text)) => {
             let hint = did_you_mean(&text, choices.iter().copied());
             return refuse(
                 problems,
@@ -147,7 +151,7 @@ fn node(raw: Raw, path: &str, kind: &'static Kind, problems: &mut Vec<Problem>) 
                 items.filter_map(|(number, item)| node(item, &format!("{path}[{number}]"), kind, problems)).collect(),
             )
         }
-        (Kind::Table(section), value @ RawValue::Table(_)) => {
+        (Kind::Table(section) | Kind::ChoiceOr(_, section), value @ RawValue::Table(_)) => {
             Value::Table(table(Raw { at: at.clone(), value }, path, section, problems))
         }
         (Kind::Map(kind), RawValue::Table(entries)) => {
@@ -187,6 +191,10 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Duration => "a duration like \"250ms\", \"2s\" or \"5m\"".to_owned(),
         Kind::Size => "a size like \"64KiB\" or \"10MiB\"".to_owned(),
         Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
+        Kind::ChoiceOr(choices, section) => {
+            let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
+            format!("one of {}, or a table with {}", choices.join(", "), names.join(" or "))
+        }
         Kind::List(_) => "a list".to_owned(),
         Kind::Table(_) | Kind::Map(_) => "a table".to_owned(),
     }

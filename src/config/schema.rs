@@ -37,6 +37,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Duration => json!({ "type": "string", "pattern": r"^\s*[0-9.]+\s*(ms|s|m|h|d)$" }),
         Kind::Size => json!({ "type": "string", "pattern": r"^\s*[0-9.]+\s*(B|KiB|MiB|GiB|KB|MB|GB)$" }),
         Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::ChoiceOr(choices, table) => json!({ "anyOf": [{ "enum": choices }, section(table)] }),
         Kind::List(item) => json!({ "type": "array", "items": self::kind(item) }),
         Kind::Table(table) => section(table),
         Kind::Map(value) => json!({ "type": "object", "additionalProperties": self::kind(value) }),

@@ -251,7 +251,7 @@ fn address(text: &str) -> Option<IpAddr> {
     plain.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
+pub(super) fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 

@@ -143,6 +143,13 @@ impl Exchange {
         Some(endpoint)
     }
 
+    /// The endpoint that is being tried answered, well or not.
+    pub(super) fn endpoint_answered(&self, is_good: bool) {
+        if let (Some(upstream), Some(endpoint)) = (self.upstream(), &self.endpoint) {
+            self.routing.upstreams.answered(upstream, endpoint.position(), is_good);
+        }
+    }
+
     /// Fails when the request's body comes too slowly.
     pub(super) fn check_body_rate(&self) -> Result<()> {
         let elapsed = clock::monotonic().duration_since(self.started);

@@ -16,7 +16,7 @@ use http::{
     header::{CACHE_CONTROL, SET_COOKIE},
 };
 use pingora::{
-    Error, ErrorType, Result, RetryType,
+    Error, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     protocols::Digest,
@@ -33,7 +33,7 @@ use super::{
     grpc,
     mirror::{self, Shadow},
     patience::Deadline,
-    response,
+    response, retry,
     routing::RoutingCell,
     service::Parts,
     tls::asked_for,
@@ -41,7 +41,6 @@ use super::{
 };
 use crate::{
     clock,
-    config::UpstreamIndex,
     drain::Drain,
     recent::Recent,
     snapshot::SnapshotCell,
@@ -111,11 +110,6 @@ impl Gateway {
         let revision = exchange.snapshot.revision().map_or(0, |revision| revision.number);
         exchange.routing.mirrors.copy(route, request, revision, !session.is_body_empty(), exchange.user)
     }
-
-    /// Whether a request whose endpoint failed is tried once more.
-    fn may_retry(&self, exchange: &Exchange, upstream: UpstreamIndex) -> bool {
-        exchange.tries < exchange.routing.upstreams.attempts(upstream) && exchange.response_time_left() > Duration::ZERO
-    }
 }
 
 #[async_trait]
@@ -155,6 +149,7 @@ impl ProxyHttp for Gateway {
                 let prepared = requests.prepare(&taken, header, exchange, upstreams, &mut counting).await;
                 (exchange.user, exchange.user_id, exchange.given) = (counting.user, counting.user_id, counting.given);
                 exchange.explained = counting.explained;
+                upstreams.count_request(prepared.upstream, exchange.started);
                 let time = upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
                 if let Some(deadline) = Deadline::of(session.stream()) {
@@ -174,12 +169,13 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         let upstream = exchange.upstream().ok_or_else(|| Error::new_in(ErrorType::InternalError))?;
+        let subject = exchange.prepared.as_ref().map_or(0, |prepared| prepared.subject);
         // The one that failed before is tried again only where there is no other.
         let guard = exchange
             .routing
             .upstreams
-            .select(upstream, &exchange.failed)
-            .or_else(|| exchange.routing.upstreams.select(upstream, &[]));
+            .select(upstream, &exchange.failed, subject)
+            .or_else(|| exchange.routing.upstreams.select(upstream, &[], subject));
         let Some(guard) = guard else {
             exchange.failure = Some(failure::NO_ENDPOINT);
             return Err(Error::new_up(ErrorType::HTTPStatus(StatusCode::SERVICE_UNAVAILABLE.as_u16())));
@@ -216,14 +212,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let Some(upstream) = exchange.upstream() else { return error };
-        if let Some(endpoint) = exchange.endpoint_failed() {
-            endpoint.failed_to_connect(exchange.routing.upstreams.name(upstream), &error.etype().as_str());
-        }
-        // Nothing was sent, so that any method may be tried elsewhere.
-        let retry =
-            self.may_retry(exchange, upstream) && exchange.routing.upstreams.has_other(upstream, &exchange.failed);
-        error.set_retry(retry);
+        retry::not_connected(exchange, &mut error);
         error
     }
 
@@ -304,6 +293,7 @@ impl ProxyHttp for Gateway {
         if let Some(time) = exchange.upstream_time {
             exchange.routing.metrics.upstream_answered(prepared.upstream, time);
         }
+        exchange.endpoint_answered(!response.status.is_server_error());
         if let Some(vary) = exchange.routing.requests[self.listener].vary(prepared.route) {
             vary.add_to(response, prepared.asked)?;
         }
@@ -342,8 +332,6 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    /// pingora's own rule (only idempotent methods, only on a connection that was reused, only while the body is still
-    /// there), with fewer tries.
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
@@ -352,16 +340,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        let is_harmless = session.req_header().method.is_idempotent() || is_untouched(&error);
-        let repeatable = is_harmless && !session.as_downstream().retry_buffer_truncated();
-        if repeatable && exchange.upstream().is_some_and(|upstream| self.may_retry(exchange, upstream)) {
-            error.retry.decide_reuse(reused);
-        } else {
-            error.set_retry(false);
-        }
-        if error.retry() {
-            exchange.endpoint_failed();
-        }
+        retry::broke_off(session, exchange, &mut error, reused);
         error
     }
 
@@ -372,6 +351,9 @@ impl ProxyHttp for Gateway {
             false => Failure::of(error, late, exchange.failure),
         };
         exchange.failure = Some(failure.code);
+        if failure::is_upstreams(failure.code) && exchange.upstream_time.is_none() {
+            exchange.endpoint_answered(false);
+        }
         if failure.is_ours() {
             let trace_id = exchange.trace.as_ref().map(|trace| tracing::field::display(trace.id()));
             tracing::error!(request_id = &*exchange.request_id, trace_id, %error, "failed to serve a request");
@@ -407,11 +389,6 @@ impl ProxyHttp for Gateway {
     ) -> bool {
         true
     }
-}
-
-/// Whether the upstream said, by HTTP/2, that it did nothing about the request: it refused its stream, or went away before.
-fn is_untouched(error: &Error) -> bool {
-    matches!(error.retry, RetryType::Decided(true)) && *error.etype() == ErrorType::H2Error
 }
 
 /// Makes a connection that was not used before and will not be used again.

@@ -27,6 +27,7 @@ use super::{
     response::Vary,
     routes::RouteTable,
     sticky::Seal,
+    subject,
     token::{Checked, Tokens},
     upstream::Upstreams,
 };
@@ -88,6 +89,8 @@ pub(super) struct Prepared {
     pub(super) route: usize,
     /// Where it goes.
     pub(super) upstream: UpstreamIndex,
+    /// The hash of whose request it is, where the upstream's endpoint is chosen by that.
+    pub(super) subject: u64,
     /// The strategy that said so.
     pub(super) strategy: &'static str,
     /// A copy of it goes to the route's mirror.
@@ -328,6 +331,9 @@ impl Requests {
         let mut prepared = Prepared {
             route: taken.position,
             upstream: decision.upstream,
+            subject: upstreams
+                .hash_on(decision.upstream)
+                .map_or(0, |on| subject::hash(on, &request.headers, &user_id, &taken.client)),
             strategy: decision.strategy,
             is_mirrored,
             set_cookies: [set_cookie, sticky].iter().filter_map(|cookie| headers::value(cookie.as_deref()?)).collect(),

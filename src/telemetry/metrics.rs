@@ -11,6 +11,7 @@ use super::{
     histogram::{DurationVec, Durations},
     mirror::{MirrorMetrics, Mirrors},
     tokens::{TokenMetrics, TokenOutcome},
+    upstreams::{EndpointMetrics, RetryMetrics, Upstreams},
 };
 use crate::{
     config::{self, Config, UpstreamIndex},
@@ -37,8 +38,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_duration: DurationVec,
     upstream_duration: DurationVec,
-    endpoint_healthy: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
+    upstreams: Upstreams,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
     counts_dropped: IntCounter,
@@ -104,7 +105,6 @@ impl Metrics {
             "flaggate_tls_certificate_expiry_timestamp_seconds",
             "Until when a listener's certificate holds, in seconds since 1970.",
         );
-        let healthy = Opts::new("flaggate_upstream_endpoint_healthy", "1 while an endpoint takes requests, else 0.");
         Self {
             requests: register(
                 &registry,
@@ -112,8 +112,8 @@ impl Metrics {
             ),
             request_duration: register(&registry, request_duration),
             upstream_duration: register(&registry, upstream_duration),
-            endpoint_healthy: register(&registry, IntGaugeVec::new(healthy, &["upstream", "endpoint"])),
             certificate_expiry: register(&registry, IntGaugeVec::new(expiry, &["listener", "file"])),
+            upstreams: Upstreams::register(&registry),
             requests_in_flight: register(
                 &registry,
                 IntGauge::new("flaggate_requests_in_flight", "Requests that are being answered."),
@@ -182,7 +182,19 @@ impl Metrics {
     /// Whether an endpoint takes requests.
     #[must_use]
     pub fn endpoint_healthy(&self, upstream: &str, endpoint: &str) -> IntGauge {
-        self.endpoint_healthy.with_label_values(&[upstream, endpoint])
+        self.endpoint(upstream, endpoint).healthy
+    }
+
+    /// The handles of an endpoint.
+    #[must_use]
+    pub fn endpoint(&self, upstream: &str, endpoint: &str) -> EndpointMetrics {
+        self.upstreams.endpoint(upstream, endpoint)
+    }
+
+    /// The handles of what an upstream's requests do again.
+    #[must_use]
+    pub fn retries(&self, upstream: &str) -> RetryMetrics {
+        self.upstreams.retries(upstream)
     }
 
     /// Shows until when the certificates of a configuration's listeners hold.
@@ -222,9 +234,10 @@ impl Metrics {
         }
         for upstream in before.upstreams.difference(&now.upstreams) {
             self.upstream_duration.remove(&[upstream]);
+            self.upstreams.forget(upstream);
         }
         for [upstream, endpoint] in before.endpoints.difference(&now.endpoints) {
-            remove(&self.endpoint_healthy, &[upstream, endpoint]);
+            self.upstreams.forget_endpoint(upstream, endpoint);
         }
         for [listener, file] in before.certificates.difference(&now.certificates) {
             remove(&self.certificate_expiry, &[listener, file]);

@@ -15,6 +15,7 @@ mod process_log;
 pub mod spans;
 mod tail;
 mod tokens;
+mod upstreams;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use arms::{Arms, RouteArms, Second};
@@ -29,3 +30,4 @@ pub use process_log::{LastLines, ProcessLog};
 pub use spans::{RequestSpans, Trace, Tracer, Try};
 pub use tail::{Tail, Watched, Watching};
 pub use tokens::{TokenMetrics, TokenOutcome};
+pub use upstreams::{EndpointMetrics, RetryMetrics};

@@ -1,10 +1,10 @@
 //! Upstreams that fail.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use flaggate::{clock, config::Timeouts};
 
-use crate::harness::{Behaviour, Gateway, Upstream, nobody, until};
+use crate::harness::{Behaviour, Gateway, Upstream, nobody, rounds, until};
 
 const POST: &str = "POST /a HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 4\r\n\r\nbody";
 
@@ -115,32 +115,39 @@ async fn an_answer_cut_off_is_seen_as_cut_off() {
     ] {
         let upstream = Upstream::start(Behaviour::Raw(answer)).await;
         let gateway = Gateway::start(&pool(&[upstream.address], ""), &[]).await;
-        for _ in 0..20 {
+        for _ in 0..rounds(100, 1_000) {
             let mut client = gateway.client().await;
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             let got = String::from_utf8(client.rest().await).unwrap();
             assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
             assert!(got.contains("half") && !got.ends_with(complete), "{got}");
         }
-        assert_eq!(upstream.seen().len(), 20, "no request is sent twice");
+        assert_eq!(upstream.seen().len(), rounds(100, 1_000), "no request is sent twice");
     }
 }
 
+/// A POST that meets a connection which the upstream closes, or resets, is sent once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_get_is_sent_again_on_a_dead_connection_and_a_post_never() {
-    let upstream = Upstream::start(Behaviour::CloseReused).await;
-    let gateway = Gateway::start(&pool(&[upstream.address], ""), &[]).await;
-    let mut posts = 0;
-    for round in 0..40 {
-        // The first leaves a connection behind, on which the upstream does not answer.
-        assert_eq!(gateway.get("/get").await.status, 200, "round {round}");
-        let response = gateway.request(&POST.replace("/a", &format!("/post-{round}"))).await;
-        posts += usize::from(response.status == 502);
-    }
-    assert!(posts > 0, "some POST met a connection that was left behind");
-    for round in 0..40 {
-        let sent = upstream.seen().iter().filter(|head| head.contains(&format!("/post-{round} "))).count();
-        assert!(sent <= 1, "POST {round} was sent {sent} times");
+    for behaviour in [Behaviour::CloseReused, Behaviour::ResetReused] {
+        let upstream = Upstream::start(behaviour).await;
+        let gateway = Gateway::start(&pool(&[upstream.address], "retries = { budget_percent = 100 }"), &[]).await;
+        let (mut posts, wanted) = (0, rounds(500, 10_000));
+        let mut client = gateway.client().await;
+        let mut round = 0;
+        while posts < wanted {
+            // The first leaves a connection behind, on which the upstream does not answer.
+            assert_eq!(client.request("GET /get HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 200, "round {round}");
+            let response = gateway.request(&POST.replace("/a", &format!("/post-{round}"))).await;
+            posts += usize::from(response.status == 502);
+            round += 1;
+            assert!(round < 3 * wanted, "only {posts} of {round} POST met a connection that was left behind");
+        }
+        let mut sent = BTreeMap::new();
+        for head in upstream.seen().iter().filter(|head| head.starts_with("POST ")) {
+            *sent.entry(head.split(' ').nth(1).unwrap().to_owned()).or_insert(0) += 1;
+        }
+        assert!(sent.len() >= wanted && sent.values().all(|times| *times == 1), "{behaviour:?}: {posts} of {round}");
     }
 }
 

@@ -26,6 +26,11 @@ use tokio::{
     sync::watch,
 };
 
+/// How often something is done: in every run, and in a measured one.
+pub(crate) fn rounds(always: usize, measured: usize) -> usize {
+    if std::env::var("FLAGGATE_MEASURE").is_ok_and(|what| what == "full") { measured } else { always }
+}
+
 /// No wait of a test is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -40,6 +45,8 @@ pub(crate) enum Behaviour {
     Silent,
     /// The connection is closed without an answer, from the second request of a connection on.
     CloseReused,
+    /// The same, with a reset.
+    ResetReused,
     /// 101, then every byte is sent back.
     Echo,
 }
@@ -74,6 +81,13 @@ impl Upstream {
         self.seen.lock().unwrap().clone()
     }
 
+    /// The same, and gives how many requests came.
+    pub(crate) async fn kill(self) -> usize {
+        let seen = Arc::clone(&self.seen);
+        self.stop().await;
+        seen.lock().unwrap().len()
+    }
+
     /// Stops it: nobody listens there any more.
     pub(crate) async fn stop(self) {
         self.task.abort();
@@ -96,8 +110,9 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Vec<
         served += 1;
         let answer = match behaviour {
             Behaviour::Answer(body) => answer(body),
-            Behaviour::CloseReused if served == 1 => answer("first"),
+            Behaviour::CloseReused | Behaviour::ResetReused if served == 1 => answer("first"),
             Behaviour::CloseReused => return,
+            Behaviour::ResetReused => return stream.set_zero_linger().unwrap(),
             Behaviour::Raw(text) => {
                 stream.write_all(text.as_bytes()).await.ok();
                 return;

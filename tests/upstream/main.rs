@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arms;
+mod balancing;
 mod clients;
 mod faults;
 mod harness;
 mod lifecycle;
 mod mirror;
+mod outliers;
 mod profiles;
+mod retries;
 mod routing;

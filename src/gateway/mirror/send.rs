@@ -11,7 +11,11 @@ use pingora::{Error, ErrorType, Result, http::RequestHeader, protocols::http::cl
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{Answer, Mirror, Shadow};
-use crate::{clock, gateway::upstream::as_http2, telemetry::Mirrored};
+use crate::{
+    clock,
+    gateway::upstream::{as_http2, random},
+    telemetry::Mirrored,
+};
 
 /// How much of an answer is read.
 const LARGEST_ANSWER: usize = 16 << 20;
@@ -54,7 +58,7 @@ impl Mirror {
     }
 
     async fn ask(&self, mut header: RequestHeader, body: Bytes) -> Result<Answer> {
-        let guard = self.upstreams.select(self.config.upstream, &[]);
+        let guard = self.upstreams.select(self.config.upstream, &[], random());
         let guard = guard.ok_or_else(|| Error::explain(ErrorType::ConnectError, "no endpoint can take it"))?;
         let peer = guard.peer();
         let (mut session, _reused) = self.connector.get_http_session(&peer).await?;

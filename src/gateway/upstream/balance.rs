@@ -56,7 +56,7 @@ impl Rotation {
 }
 
 /// A random number of this thread (xorshift). For spreading load, not for secrets.
-pub(super) fn random() -> u64 {
+pub(in crate::gateway) fn random() -> u64 {
     static SEED: AtomicU64 = AtomicU64::new(1);
     thread_local! {
         static STATE: Cell<u64> = Cell::new(mixed(SEED.fetch_add(1, Ordering::Relaxed)));

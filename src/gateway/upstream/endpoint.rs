@@ -12,10 +12,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use pingora::upstreams::peer::HttpPeer;
-use prometheus::IntGauge;
 
-use super::speech::Speech;
-use crate::config;
+use super::{speech::Speech, standing::Standing};
+use crate::{clock, config, telemetry::EndpointMetrics};
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -44,7 +43,9 @@ struct State {
     known: AtomicBool,
     successes: AtomicUsize,
     failures: AtomicUsize,
-    gauge: IntGauge,
+    /// What requests tell of it.
+    standing: Standing,
+    metrics: EndpointMetrics,
 }
 
 /// The right to send one request to an endpoint, which counts as in flight until this is dropped.
@@ -61,7 +62,7 @@ impl Endpoint {
         config: &config::Endpoint,
         (upstream, speech): (&config::Upstream, &Arc<Speech>),
         before: Option<&Self>,
-        gauge: impl FnOnce() -> IntGauge,
+        metrics: impl FnOnce() -> EndpointMetrics,
     ) -> Self {
         let config::Endpoint { address, weight } = config;
         let endpoint = Self {
@@ -71,11 +72,14 @@ impl Endpoint {
             timeouts: upstream.timeouts,
             thresholds: upstream.health_check.as_ref().map(|check| (check.healthy.max(1), check.unhealthy.max(1))),
             peer: ArcSwapOption::empty(),
-            state: before.map_or_else(|| Arc::new(State::new(gauge())), |before| Arc::clone(&before.state)),
+            state: before.map_or_else(|| Arc::new(State::new(metrics())), |before| Arc::clone(&before.state)),
         };
         if endpoint.thresholds.is_none() {
             // Nothing would bring it back.
             endpoint.state.healthy.store(true, Ordering::Relaxed);
+        }
+        if upstream.outlier.is_none() {
+            endpoint.readmit(&upstream.name, true);
         }
         let resolved = address.parse().ok().or_else(|| before?.resolved());
         endpoint.set_resolved(resolved);
@@ -100,9 +104,33 @@ impl Endpoint {
         self.state.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether it can take a request: it is healthy and its address is known.
+    /// Whether it can take a request: it is healthy, not put aside, and its address is known.
     pub(super) fn is_available(&self) -> bool {
-        self.state.healthy.load(Ordering::Relaxed) && self.peer.load().is_some()
+        self.state.healthy.load(Ordering::Relaxed) && !self.standing().is_ejected() && self.peer.load().is_some()
+    }
+
+    /// What requests tell of it.
+    pub(super) fn standing(&self) -> &Standing {
+        &self.state.standing
+    }
+
+    /// Puts it aside for errors in a row.
+    pub(super) fn eject(&self, upstream: &str, outlier: &config::Outlier) {
+        let time = self.standing().eject(outlier);
+        self.state.metrics.ejections.inc();
+        self.show();
+        let (address, failures) = (&self.address, outlier.consecutive_5xx);
+        log::warn!(
+            "upstream {upstream}: endpoint {address} is put aside for {time:?} after {failures} errors in a row"
+        );
+    }
+
+    /// Takes it back when the time is over, or, with `any`, in any case.
+    pub(super) fn readmit(&self, upstream: &str, any: bool) {
+        if self.standing().readmit(any) {
+            self.show();
+            log::info!("upstream {upstream}: endpoint {} is no longer put aside", self.address);
+        }
     }
 
     /// The address that is connected to.
@@ -150,10 +178,12 @@ impl Endpoint {
         if self.state.failures.load(Ordering::Relaxed) != 0 {
             self.state.failures.store(0, Ordering::Relaxed);
         }
+        self.standing().reached();
     }
 
     fn show(&self) {
-        self.state.gauge.set(i64::from(self.is_available()));
+        self.state.metrics.healthy.set(i64::from(self.is_available()));
+        self.state.metrics.ejected.set(i64::from(self.standing().is_ejected()));
     }
 
     fn peer_at(&self, address: SocketAddr) -> HttpPeer {
@@ -170,14 +200,15 @@ impl Endpoint {
 }
 
 impl State {
-    fn new(gauge: IntGauge) -> Self {
+    fn new(metrics: EndpointMetrics) -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
             known: AtomicBool::new(false),
             successes: AtomicUsize::new(0),
             failures: AtomicUsize::new(0),
-            gauge,
+            standing: Standing::new(clock::monotonic()),
+            metrics,
         }
     }
 }
@@ -185,6 +216,7 @@ impl State {
 impl EndpointGuard {
     pub(super) fn new(endpoint: &Arc<Endpoint>, position: usize) -> Option<Self> {
         let peer = endpoint.peer.load_full()?;
+        endpoint.standing().chosen();
         endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Self { endpoint: Arc::clone(endpoint), position, peer })
     }
@@ -214,6 +246,7 @@ impl EndpointGuard {
 
     /// A connection could not be made.
     pub fn failed_to_connect(&self, upstream: &str, cause: &dyn Display) {
+        self.endpoint.standing().unreachable();
         self.endpoint.report(upstream, false, cause);
     }
 }
@@ -228,6 +261,7 @@ impl Drop for EndpointGuard {
 mod tests {
     use super::*;
     use crate::config::{HealthCheck, LoadBalance, Retries, Timeouts};
+    use crate::telemetry::Metrics;
 
     fn endpoint(health_check: bool) -> Endpoint {
         let second = Duration::from_secs(1);
@@ -245,13 +279,13 @@ mod tests {
             protocol: config::Protocol::Http1,
             tls: None,
             timeouts: Timeouts { connect: second, read: second, request: second },
-            retries: Retries { attempts: 2 },
+            retries: Retries { attempts: 2, budget_percent: 10 },
             health_check,
+            outlier: None,
         };
         let config = config::Endpoint { address: "127.0.0.1:1".to_owned(), weight: 1 };
-        Endpoint::new(&config, (&upstream, &Arc::new(Speech::new(&upstream))), None, || {
-            IntGauge::new("g", "g").unwrap()
-        })
+        let speech = Arc::new(Speech::new(&upstream));
+        Endpoint::new(&config, (&upstream, &speech), None, || Metrics::new().endpoint("u", "e"))
     }
 
     /// Reports the results (`+` and `-`) and gives the state after each.
@@ -260,7 +294,7 @@ mod tests {
         for result in results.chars() {
             endpoint.report("u", result == '+', &"test");
             states.push(if endpoint.is_available() { '+' } else { '-' });
-            assert_eq!(endpoint.state.gauge.get() == 1, endpoint.is_available());
+            assert_eq!(endpoint.state.metrics.healthy.get() == 1, endpoint.is_available());
         }
         states
     }

@@ -15,6 +15,10 @@ use crate::config::HealthCheck;
 /// How long the gateway waits at start for the first results; what is unknown then counts as healthy.
 const FIRST_RESULTS: Duration = Duration::from_millis(500);
 
+/// How often endpoints that were put aside are looked at. Requests go to them as soon as the time is over; this is for who
+/// reads the log and the metrics, and so that failures count again.
+const READMISSION: Duration = Duration::from_millis(100);
+
 /// Resolves names and checks health for as long as the server runs, of whatever upstreams there are. It is ready when the
 /// first results are there.
 #[derive(Debug)]
@@ -68,6 +72,15 @@ impl Upstreams {
                     }
                     is_known = true;
                     check_once(&upstream, &endpoint, &check).await;
+                }
+            });
+        }
+        for pool in self.0.iter().filter(|pool| pool.config.outlier.is_some()) {
+            let (upstream, endpoints) = (Arc::clone(&pool.name), pool.endpoints.clone());
+            tasks.spawn(async move {
+                loop {
+                    tokio::time::sleep(READMISSION).await;
+                    endpoints.iter().for_each(|endpoint| endpoint.readmit(&upstream, false));
                 }
             });
         }

@@ -1,23 +1,37 @@
 //! Upstreams: named pools of endpoints, their health, and the choice of one endpoint for one request.
 
 mod balance;
+mod budget;
 mod endpoint;
+mod hash;
 mod health;
 mod probe;
 mod resolve;
 mod speech;
+mod standing;
 
-use std::{sync::Arc, time::Duration};
-
-use crate::{
-    config::{self, LoadBalance, UpstreamIndex},
-    telemetry::Metrics,
+use std::{
+    cmp::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Acquire, Ordering::Release},
+    },
+    time::{Duration, Instant},
 };
 
-use balance::{Rotation, random};
+use crate::{
+    clock,
+    config::{self, LoadBalance, Subject, UpstreamIndex},
+    telemetry::{Metrics, RetryMetrics},
+};
+
+use balance::Rotation;
+use budget::RetryBudget;
 use endpoint::Endpoint;
+use hash::Rendezvous;
 use speech::Speech;
 
+pub(super) use balance::random;
 pub use endpoint::EndpointGuard;
 pub use health::HealthChecks;
 pub(super) use speech::as_http2;
@@ -32,7 +46,21 @@ struct Pool {
     name: Arc<str>,
     config: config::Upstream,
     endpoints: Vec<Arc<Endpoint>>,
-    rotation: Rotation,
+    balancer: Balancer,
+    /// What may be tried again. It outlives a reload, as does the next.
+    budget: Arc<RetryBudget>,
+    retries: RetryMetrics,
+    /// Whether somebody is about to put an endpoint aside: one at a time, so that it never is one too many.
+    is_ejecting: Arc<AtomicBool>,
+}
+
+/// How a pool's endpoint is chosen.
+#[derive(Debug)]
+enum Balancer {
+    RoundRobin(Rotation),
+    LeastConn,
+    P2c(Rotation),
+    Hash(Rendezvous, Subject),
 }
 
 impl Upstreams {
@@ -49,13 +77,23 @@ impl Upstreams {
         self.0.iter().flat_map(|pool| pool.endpoints.iter().map(|endpoint| (&pool.name, endpoint.address())))
     }
 
-    /// Chooses an endpoint that can take a request and is not among `exclude` (positions of endpoints).
+    /// What the choice of an endpoint goes by, if by anything that a request says.
     #[must_use]
-    pub fn select(&self, upstream: UpstreamIndex, exclude: &[usize]) -> Option<EndpointGuard> {
+    pub fn hash_on(&self, upstream: UpstreamIndex) -> Option<&Subject> {
+        match &self.0[upstream].balancer {
+            Balancer::Hash(_, subject) => Some(subject),
+            Balancer::RoundRobin(_) | Balancer::LeastConn | Balancer::P2c(_) => None,
+        }
+    }
+
+    /// Chooses an endpoint that can take a request and is not among `exclude` (positions of endpoints); `subject`: the
+    /// hash of what [`Self::hash_on`] says.
+    #[must_use]
+    pub fn select(&self, upstream: UpstreamIndex, exclude: &[usize], subject: u64) -> Option<EndpointGuard> {
         let pool = &self.0[upstream];
-        let position = pool.choose(|position| {
-            !exclude.contains(&position) && pool.endpoints.get(position).is_some_and(|endpoint| endpoint.is_available())
-        })?;
+        let is_able = |position: usize| !exclude.contains(&position) && pool.endpoints[position].is_available();
+        let is_awake = |position: usize| is_able(position) && !pool.endpoints[position].standing().rests();
+        let position = pool.choose(subject, is_awake).or_else(|| pool.choose(subject, is_able))?;
         EndpointGuard::new(&pool.endpoints[position], position)
     }
 
@@ -84,6 +122,32 @@ impl Upstreams {
         self.0[upstream].config.retries.attempts.max(1)
     }
 
+    /// A request is sent to an upstream for the first time.
+    pub fn count_request(&self, upstream: UpstreamIndex, now: Instant) {
+        self.0[upstream].budget.count(now);
+    }
+
+    /// Takes a retry out of an upstream's budget, if there is one left.
+    #[must_use]
+    pub fn take_retry(&self, upstream: UpstreamIndex) -> bool {
+        let pool = &self.0[upstream];
+        let is_allowed = pool.budget.take(pool.config.retries.budget_percent, clock::monotonic());
+        let counter = if is_allowed { &pool.retries.sent } else { &pool.retries.refused };
+        counter.inc();
+        is_allowed
+    }
+
+    /// An endpoint answered a request, well or not: one that fails too often in a row is put aside, if that is asked for.
+    pub fn answered(&self, upstream: UpstreamIndex, position: usize, is_good: bool) {
+        let pool = &self.0[upstream];
+        let (Some(outlier), Some(endpoint)) = (&pool.config.outlier, pool.endpoints.get(position)) else { return };
+        if is_good {
+            endpoint.standing().succeeded();
+        } else if endpoint.standing().failed() >= outlier.consecutive_5xx {
+            pool.eject(endpoint, outlier);
+        }
+    }
+
     /// How long an upstream may take from a request's header to its response's.
     #[must_use]
     pub fn request_timeout(&self, upstream: UpstreamIndex) -> Duration {
@@ -93,118 +157,96 @@ impl Upstreams {
 
 impl Pool {
     fn new(config: &config::Upstream, metrics: &Metrics, before: Option<&Self>) -> Self {
-        let before = |address: &str| {
+        let endpoint_before = |address: &str| {
             before?.endpoints.iter().find(|endpoint| **endpoint.address() == *address).map(|endpoint| &**endpoint)
         };
         let speech = Arc::new(Speech::new(config));
         let endpoints = config.endpoints.iter().map(|endpoint| {
-            let gauge = || metrics.endpoint_healthy(&config.name, &endpoint.address);
-            Arc::new(Endpoint::new(endpoint, (config, &speech), before(&endpoint.address), gauge))
+            let metrics = || metrics.endpoint(&config.name, &endpoint.address);
+            Arc::new(Endpoint::new(endpoint, (config, &speech), endpoint_before(&endpoint.address), metrics))
         });
-        let weights: Vec<usize> = config.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let endpoints: Vec<_> = endpoints.collect();
+        let rotation = || Rotation::by_weight(&config.endpoints.iter().map(|one| one.weight).collect::<Vec<_>>());
+        let balancer = match &config.load_balance {
+            LoadBalance::RoundRobin => Balancer::RoundRobin(rotation()),
+            LoadBalance::LeastConn => Balancer::LeastConn,
+            LoadBalance::P2c => Balancer::P2c(rotation()),
+            LoadBalance::Hash(subject) => {
+                let all = endpoints.iter().map(|endpoint| (&**endpoint.address(), endpoint.weight()));
+                Balancer::Hash(Rendezvous::new(all), subject.clone())
+            }
+        };
         Self {
             name: config.name.as_str().into(),
             config: config.clone(),
-            endpoints: endpoints.collect(),
-            rotation: Rotation::by_weight(&weights),
+            endpoints,
+            balancer,
+            budget: before
+                .map_or_else(|| Arc::new(RetryBudget::new(clock::monotonic())), |pool| Arc::clone(&pool.budget)),
+            retries: metrics.retries(&config.name),
+            is_ejecting: before.map_or_else(Arc::default, |pool| Arc::clone(&pool.is_ejecting)),
         }
     }
 
-    fn choose(&self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
-        match self.config.load_balance {
-            LoadBalance::RoundRobin => self.rotation.next(eligible),
-            LoadBalance::P2c => self.choose_of_two(eligible),
+    /// Puts an endpoint aside unless too many are. Who comes while another is put aside has its turn with its next failure.
+    fn eject(&self, endpoint: &Endpoint, outlier: &config::Outlier) {
+        if self.is_ejecting.swap(true, Acquire) {
+            return;
         }
+        let aside = self.endpoints.iter().filter(|endpoint| endpoint.standing().is_ejected()).count();
+        if aside < self.endpoints.len() * outlier.max_percent / 100 && !endpoint.standing().is_ejected() {
+            endpoint.eject(&self.name, outlier);
+        }
+        self.is_ejecting.store(false, Release);
+    }
+
+    fn choose(&self, subject: u64, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        match &self.balancer {
+            Balancer::RoundRobin(rotation) => rotation.next(eligible),
+            Balancer::LeastConn => self.choose_least_busy(eligible),
+            Balancer::P2c(rotation) => self.choose_of_two(rotation, eligible),
+            Balancer::Hash(rendezvous, _) => rendezvous.owner(subject, eligible),
+        }
+    }
+
+    /// Takes the endpoint with the fewest requests in flight for its weight; of equals one at random, by weight.
+    fn choose_least_busy(&self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        let mut weight_of_equals = 0;
+        for position in (0..self.endpoints.len()).filter(|position| eligible(*position)) {
+            let endpoint = &self.endpoints[position];
+            let order = best.map(|best| self.busier(position, best));
+            match order {
+                Some(Ordering::Greater) => {}
+                Some(Ordering::Less) | None => (best, weight_of_equals) = (Some(position), endpoint.weight()),
+                Some(Ordering::Equal) => {
+                    // Each of several ends up chosen as often as its weight says.
+                    weight_of_equals += endpoint.weight();
+                    if random() % (weight_of_equals as u64) < endpoint.weight() as u64 {
+                        best = Some(position);
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// Which of two endpoints has more requests in flight for its weight.
+    fn busier(&self, one: usize, other: usize) -> Ordering {
+        let (one, other) = (&self.endpoints[one], &self.endpoints[other]);
+        (one.in_flight() * other.weight()).cmp(&(other.in_flight() * one.weight()))
     }
 
     /// Draws two endpoints by weight and takes the one with fewer requests in flight for its weight.
-    fn choose_of_two(&self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
+    fn choose_of_two(&self, rotation: &Rotation, eligible: impl Fn(usize) -> bool) -> Option<usize> {
         let seed = random();
-        let one = self.rotation.at(seed as usize, &eligible)?;
-        let Some(other) = self.rotation.at((seed >> 32) as usize, |position| position != one && eligible(position))
-        else {
+        let one = rotation.at(seed as usize, &eligible)?;
+        let Some(other) = rotation.at((seed >> 32) as usize, |position| position != one && eligible(position)) else {
             return Some(one);
         };
-        let (first, second) = (&self.endpoints[one], &self.endpoints[other]);
-        let one_is_busier = first.in_flight() * second.weight() > second.in_flight() * first.weight();
-        Some(if one_is_busier { other } else { one })
+        Some(if self.busier(one, other) == Ordering::Greater { other } else { one })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{HealthCheck, Retries, Timeouts};
-
-    fn upstreams(load_balance: LoadBalance, endpoints: &[(&str, usize)]) -> Upstreams {
-        let endpoints = endpoints
-            .iter()
-            .map(|(address, weight)| config::Endpoint { address: (*address).to_owned(), weight: *weight })
-            .collect();
-        let second = Duration::from_secs(1);
-        let health_check = HealthCheck { path: None, interval: second, timeout: second, healthy: 2, unhealthy: 3 };
-        let upstream = config::Upstream {
-            name: "pool".to_owned(),
-            endpoints,
-            load_balance,
-            protocol: config::Protocol::Http1,
-            tls: None,
-            timeouts: Timeouts { connect: second, read: second, request: second },
-            retries: Retries { attempts: 2 },
-            health_check: Some(health_check),
-        };
-        Upstreams::new(&[upstream], &Metrics::new(), None)
-    }
-
-    fn counts(upstreams: &Upstreams, draws: usize) -> Vec<usize> {
-        let mut counts = vec![0; upstreams.0[0].endpoints.len()];
-        for _ in 0..draws {
-            counts[upstreams.select(0, &[]).unwrap().position()] += 1;
-        }
-        counts
-    }
-
-    #[test]
-    fn round_robin_is_exact_by_weight() {
-        let upstreams = upstreams(LoadBalance::RoundRobin, &[("127.0.0.1:1", 3), ("127.0.0.1:2", 1)]);
-        assert_eq!(counts(&upstreams, 400), [300, 100]);
-    }
-
-    #[test]
-    fn the_share_of_an_unhealthy_endpoint_goes_to_all_others() {
-        let upstreams =
-            upstreams(LoadBalance::RoundRobin, &[("127.0.0.1:1", 1), ("127.0.0.1:2", 1), ("127.0.0.1:3", 1)]);
-        upstreams.0[0].endpoints[1].report("pool", false, &"refused");
-        assert_eq!(counts(&upstreams, 300), [150, 0, 150]);
-    }
-
-    #[test]
-    fn p2c_takes_the_idle_one() {
-        let upstreams = upstreams(LoadBalance::P2c, &[("127.0.0.1:1", 1), ("127.0.0.1:2", 1)]);
-        let busy = upstreams.select(0, &[1]).unwrap();
-        assert_eq!(counts(&upstreams, 100), [0, 100]);
-        drop(busy);
-        let shares = counts(&upstreams, 1000);
-        assert!(shares.iter().all(|share| (300..700).contains(share)), "{shares:?}");
-    }
-
-    #[test]
-    fn the_guard_gives_the_endpoint_back() {
-        let upstreams = upstreams(LoadBalance::P2c, &[("127.0.0.1:1", 1)]);
-        let guard = upstreams.select(0, &[]).unwrap();
-        assert_eq!(upstreams.0[0].endpoints[0].in_flight(), 1);
-        drop(guard);
-        assert_eq!(upstreams.0[0].endpoints[0].in_flight(), 0);
-    }
-
-    #[test]
-    fn an_excluded_or_unresolved_endpoint_is_not_chosen() {
-        for load_balance in [LoadBalance::RoundRobin, LoadBalance::P2c] {
-            let upstreams = upstreams(load_balance, &[("127.0.0.1:1", 1), ("not-resolved.example:80", 1)]);
-            assert_eq!(upstreams.select(0, &[]).unwrap().position(), 0);
-            assert!(upstreams.select(0, &[0]).is_none());
-            assert!(upstreams.is_available(0));
-            assert!(!upstreams.has_other(0, &[0]));
-        }
-    }
-}
+mod tests;

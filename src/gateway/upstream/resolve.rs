@@ -79,8 +79,9 @@ mod tests {
             protocol: config::Protocol::Http1,
             tls: None,
             timeouts: Timeouts { connect: second, read: second, request: second },
-            retries: Retries { attempts: 1 },
+            retries: Retries { attempts: 1, budget_percent: 10 },
             health_check: None,
+            outlier: None,
         };
         Upstreams::new(&[upstream], &Metrics::new(), None)
     }
