@@ -3,12 +3,15 @@
 //! Each case is a request that two recipients could take differently, with another request in its body. What the upstream got
 //! is read strictly: had the gateway passed on anything that can be read in two ways, it would not be a request of the one form
 //! that is allowed here, or a request without the gateway's own mark.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cases;
 mod wire;
 
+#[expect(dead_code, reason = "nobody asks the admin API here")]
 #[path = "../support/process.rs"]
 mod process;
+#[expect(dead_code, reason = "only the free addresses are used here")]
 #[path = "../support/upstream.rs"]
 mod upstream;
 
