@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run bench measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ bench: setup ## measure evaluation, compilation and prediction
 
 measure-redis: setup ## measure propagation, storms and losses over real Redis servers (about 15 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test redis measured:: -- --nocapture --test-threads 1
+
+measure-lifecycle: setup ## stop a gateway 50 times and upgrade it 20 times under load (about 2 minutes)
+	FLAGGATE_MEASURE=full cargo test --locked --test lifecycle -- --nocapture --test-threads 1
 
 measure-live: setup ## measure the live feed: 1 000 WebSocket clients, and 50 that never read (about 2 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test live measured:: -- --nocapture --test-threads 1

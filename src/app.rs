@@ -11,8 +11,9 @@ mod measure;
 mod reload;
 mod serve;
 mod trace;
+mod upgrade;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio::{runtime::Runtime, task::JoinHandle, time::timeout};
@@ -25,13 +26,14 @@ use self::{
     events::Telling,
     follow::{Following, follow_store},
     reload::Reloading,
-    serve::{Signals, serve},
+    serve::{Signals, Stopping, serve},
     trace::Exporting,
+    upgrade::{Taken, Upgrade},
 };
 use crate::{
-    config::Config,
+    config::{Config, StoreKind},
     demo,
-    gateway::{self, Parts},
+    gateway::Parts,
     store::{self, StoreErrors},
     telemetry::access_log,
 };
@@ -45,6 +47,12 @@ const GOODBYE: Duration = Duration::from_millis(200);
 /// Everything but the data plane runs: the store is followed and the admin listener answers.
 pub struct App {
     parts: Parts,
+    /// What the listeners listen on.
+    sockets: Vec<TcpListener>,
+    /// The process that serves until this one does.
+    before: Option<Taken>,
+    /// What a process that takes over is given.
+    upgrade: Upgrade,
     control: Runtime,
     signals: Signals,
     following: Following,
@@ -69,7 +77,13 @@ impl App {
     /// An address is taken, or the store, the seed or the access log cannot be opened.
     pub fn start(config: Config, file: Option<PathBuf>, seed: Option<Seed>) -> Result<Self> {
         let config = Arc::new(config);
-        gateway::check_listeners(&config)?;
+        let (before, mut sockets) = Taken::find()?;
+        let mut listening = Vec::new();
+        for listener in &config.listeners {
+            let (name, address) = (&listener.name, listener.address);
+            let failed = || format!("listener {name:?} cannot listen on {address}");
+            listening.push(sockets.listen(address).with_context(failed)?);
+        }
         let seed = match seed {
             Some(seed) => seed,
             None => Seed::read(&config.store)?,
@@ -77,16 +91,21 @@ impl App {
         let control = Runtime::new().context("failed to start the control runtime")?;
         let (signals, hangup) = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
-        let listener = control
-            .block_on(tokio::net::TcpListener::bind(address))
-            .with_context(|| format!("the admin listener cannot listen on {address}"))?;
+        let listener =
+            sockets.listen(address).with_context(|| format!("the admin listener cannot listen on {address}"))?;
+        sockets.close_others();
+        if let (Some(before), StoreKind::Embedded { .. }) = (&before, &config.store.kind) {
+            before.ask_for_store()?;
+        }
         let errors = StoreErrors::new();
         let stores = errors.watch(store::open(&config.store)?);
+        let upgrade = Upgrade::new(sockets, stores.exclusive.clone(), refused(&config));
         let run: Arc<str> = uuid::Uuid::now_v7().to_string().into();
         let (cell, sync, following) =
-            control.block_on(follow_store(&config, &stores.documents, seed, address, &run))?;
+            control.block_on(follow_store(&config, &stores.documents, seed, (address, &run), before.is_some()))?;
         // What is spawned from here on runs on the control runtime.
         let entered = control.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).context("the admin listener cannot be used")?;
         let stop = CancellationToken::new();
         let data_plane = DataPlane::prepare(&config, &cell, &stores, &run, control.handle())?;
         let DataPlane { parts, access_log, watching, exporting, telling } = data_plane;
@@ -101,6 +120,9 @@ impl App {
         log::info!("admin listens on {address}");
         Ok(Self {
             parts,
+            sockets: listening,
+            before,
+            upgrade,
             control,
             signals,
             following,
@@ -129,10 +151,13 @@ impl App {
         Ok(())
     }
 
-    /// Serves until SIGTERM or SIGINT.
+    /// Serves until SIGTERM or SIGINT, or until another process took over after SIGQUIT.
     pub fn serve(self) {
         let Self {
             parts,
+            sockets,
+            before,
+            upgrade,
             control,
             signals,
             following,
@@ -144,7 +169,7 @@ impl App {
             telling,
             stop,
         } = self;
-        serve(parts, signals);
+        serve(parts, sockets, before, Stopping { signals, upgrade });
         stop.cancel();
         drop(access_log);
         if control.block_on(async { timeout(GOODBYE, conducting).await }).is_err() {
@@ -161,4 +186,10 @@ impl App {
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
     }
+}
+
+/// Why no other process can take over.
+fn refused(config: &Config) -> Option<&'static str> {
+    matches!(config.store.kind, StoreKind::Memory)
+        .then_some("with `store.kind = \"memory\"` the flags would be lost; take \"embedded\" or \"redis\"")
 }

@@ -31,13 +31,21 @@ struct State {
     left: Notify,
     /// Tells listeners to close.
     closed: watch::Sender<bool>,
+    /// Tells the admin listener to close: another process answers there.
+    handed_over: watch::Sender<bool>,
     /// Connections whose last answer may still be on its way when its request is over.
     lingering: AtomicUsize,
+    /// Clients' connections.
+    connections: AtomicUsize,
 }
 
 /// Counts one connection as lingering until it is dropped.
 #[derive(Debug)]
 pub struct Lingering(Drain);
+
+/// Counts one client's connection until it is dropped.
+#[derive(Debug)]
+pub struct Connected(Drain);
 
 /// Counts one request as in flight until it is dropped.
 #[derive(Debug)]
@@ -47,9 +55,16 @@ impl Drain {
     /// Nothing is draining yet. Requests are counted in `in_flight`.
     #[must_use]
     pub fn new(in_flight: IntGauge) -> Self {
-        let (begun, closed) = (watch::Sender::new(false), watch::Sender::new(false));
-        let (draining, lingering) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Self(Arc::new(State { draining, begun, in_flight, left: Notify::new(), closed, lingering }))
+        Self(Arc::new(State {
+            draining: AtomicBool::new(false),
+            begun: watch::Sender::new(false),
+            in_flight,
+            left: Notify::new(),
+            closed: watch::Sender::new(false),
+            handed_over: watch::Sender::new(false),
+            lingering: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        }))
     }
 
     /// Whether the process is about to stop: it is then not ready, and every response closes its connection.
@@ -85,6 +100,19 @@ impl Drain {
         Lingering(self.clone())
     }
 
+    /// Counts a client's connection.
+    #[must_use]
+    pub fn connected(&self) -> Connected {
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(self.clone())
+    }
+
+    /// Turns `true` when the admin listener has to close.
+    #[must_use]
+    pub fn handed_over(&self) -> watch::Receiver<bool> {
+        self.0.handed_over.subscribe()
+    }
+
     /// Turns `true` when listeners have to close.
     #[must_use]
     pub fn closed(&self) -> watch::Receiver<bool> {
@@ -96,12 +124,25 @@ impl Drain {
         self.0.closed.send_replace(true);
     }
 
+    /// Drains for another process, which takes all new connections from now on. Each connection is closed with its next answer,
+    /// so that no request meets a closed one; those that say nothing have `timeout`. Says whether all are closed.
+    pub async fn hand_over(&self, timeout: Duration) -> bool {
+        self.begin();
+        self.0.handed_over.send_replace(true);
+        self.close();
+        let connections = || self.0.connections.load(Ordering::Relaxed);
+        let is_over = tokio::time::timeout(timeout, self.wait(|| connections() == 0)).await.is_ok();
+        if !is_over {
+            let (requests, connections) = (self.in_flight(), connections());
+            log::info!("{connections} connections are closed after {timeout:?}, with {requests} requests in flight");
+        }
+        is_over
+    }
+
     /// Drains: not ready at once, no new connections after `notice`, and done when no request is left, or after
     /// `timeout`. Says whether every request was answered.
     pub async fn run(&self, notice: Duration, timeout: Duration) -> bool {
-        self.0.draining.store(true, Ordering::Relaxed);
-        self.0.begun.send_replace(true);
-        log::info!("draining: {} requests in flight", self.in_flight());
+        self.begin();
         tokio::time::sleep(notice).await;
         self.close();
         let idle = self.wait_idle(timeout).await;
@@ -117,6 +158,12 @@ impl Drain {
     /// Waits until no request is in flight, or for `timeout`. Says whether none is left.
     pub async fn wait_idle(&self, timeout: Duration) -> bool {
         tokio::time::timeout(timeout, self.wait(|| self.in_flight() <= 0)).await.is_ok()
+    }
+
+    fn begin(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.begun.send_replace(true);
+        log::info!("draining: {} requests in flight", self.in_flight());
     }
 
     async fn wait(&self, is_over: impl Fn() -> bool) {
@@ -142,6 +189,13 @@ impl Drain {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.0.in_flight.dec();
+        self.0.departed();
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
         self.0.departed();
     }
 }
@@ -187,6 +241,22 @@ mod tests {
             drop(request);
         }
         assert!(waiting.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_hands_over_waits_for_connections_that_say_nothing() {
+        let drain = drain();
+        let (idle, handed_over) = (drain.connected(), drain.handed_over());
+        let waiting = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.hand_over(LONG).await }
+        });
+        drain.closed().wait_for(|closed| *closed).await.unwrap();
+        assert!(*handed_over.borrow() && drain.is_draining() && !waiting.is_finished());
+        drop(idle);
+        assert!(waiting.await.unwrap());
+        let _silent = drain.connected();
+        assert!(!drain.hand_over(Duration::from_millis(10)).await);
     }
 
     #[tokio::test]

@@ -128,13 +128,16 @@ pub struct Admin {
     pub deployments: Deployments,
 }
 
-/// Serves the admin API on a listener, for ever.
+/// Serves the admin API on a listener, until another process does.
 ///
 /// # Errors
 /// The listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::Result<()> {
     let watching = admin.usage.clone().watch(admin.cell.clone());
-    let serving = async { axum::serve(listener, router(admin)).await };
+    let mut handed_over = admin.drain.handed_over();
+    // An error says that the gateway is gone, which is the same.
+    let end = async move { drop(handed_over.wait_for(|handed_over| *handed_over).await) };
+    let serving = async { axum::serve(listener, router(admin)).with_graceful_shutdown(end).await };
     tokio::select! {
         served = serving => served,
         () = watching => Ok(()),

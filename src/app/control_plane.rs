@@ -26,7 +26,7 @@ pub(super) fn control_plane(
 ) -> Result<JoinHandle<()>> {
     let Parts { config, current, cell, metrics, drain, profiles, recent, observers, .. } = parts;
     let stores = telling.told(stores);
-    let Opened { documents: store, profiles: profile_store, counters, analytics } = &stores;
+    let Opened { documents: store, profiles: profile_store, counters, analytics, .. } = &stores;
     let (registry, failed) = (metrics.registry().clone(), "failed to register the metrics");
     let moves = Moves::register(&registry, cell.clone()).context(failed)?.telling(telling.events().cloned());
     let profile_store: Arc<dyn ProfileStore> =

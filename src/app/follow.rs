@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::GOODBYE;
+use super::{GOODBYE, upgrade::Taken};
 use crate::{
     clock,
     config::{self, Config},
@@ -101,13 +101,14 @@ impl Seed {
     }
 }
 
-/// Seeds the store, and follows it; waits for the first snapshot for a moment.
+/// Seeds the store, and follows it; waits for the first snapshot for a moment, or as long as need be where another process
+/// serves until then.
 pub(super) async fn follow_store(
     config: &Config,
     store: &Arc<dyn Store>,
     seed: Seed,
-    admin: SocketAddr,
-    run: &Arc<str>,
+    (admin, run): (SocketAddr, &Arc<str>),
+    takes_over: bool,
 ) -> Result<(SnapshotCell, SyncHandle, Following)> {
     if !seed.texts.is_empty() {
         let backup = config.store.backup.as_deref().filter(|path| path.exists());
@@ -139,7 +140,8 @@ pub(super) async fn follow_store(
     };
     let (store, stopped) = (Arc::clone(store), stop.clone().cancelled_owned());
     let beating = tokio::spawn(store::give_signs_of_life(store, gateway, handle.subscribe(), stopped));
-    if timeout(FIRST_SNAPSHOT, handle.ready()).await.is_err() {
+    let patience = if takes_over { Taken::patience() } else { FIRST_SNAPSHOT };
+    if timeout(patience, handle.ready()).await.is_err() {
         log::warn!("store: no flags yet; every flag is unknown until it answers");
     }
     let snapshot = cell.load();

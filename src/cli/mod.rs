@@ -61,7 +61,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway until SIGTERM or Ctrl-C.
+    /// Run the gateway until SIGTERM or Ctrl-C; SIGHUP reads the configuration anew, SIGQUIT puts a new process in its place.
     Run {
         /// The configuration.
         #[arg(long, default_value = "config/flaggate.toml")]

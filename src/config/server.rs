@@ -11,7 +11,12 @@ pub(super) static KEYS: Section = Section {
     keys: &[
         key("name", Kind::Text, "the host's", "what people call this gateway, in `/gateways` and `flaggate status`"),
         key("workers", Kind::Integer(1, 1_024), "one for each core", "worker threads of the gateway"),
-        key("drain_timeout", Kind::Duration, "\"30s\"", "how long requests may still take after SIGTERM"),
+        key(
+            "drain_timeout",
+            Kind::Duration,
+            "\"30s\"",
+            "how long requests may still take after SIGTERM, and connections after SIGQUIT",
+        ),
         key(
             "watch_config",
             Kind::Boolean,

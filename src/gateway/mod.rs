@@ -38,4 +38,4 @@ pub use exchange::Exchange;
 pub use explain::{Explainer, UnknownListener};
 pub use proxy::Gateway;
 pub use routing::{RoutingCell, Sources};
-pub use service::{Parts, add_services, check_listeners, server_conf};
+pub use service::{Parts, add_services, server_conf};

@@ -300,6 +300,7 @@ impl<A: ServerApp + Send + Sync + 'static> Patient<A> {
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, _shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _connected = self.drain.connected();
         let stream = self.opened(stream).await?;
         // Clients of HTTP/2 are told to go elsewhere at once, and not only when nobody listens any more.
         let mut draining = self.drain.draining();
@@ -309,9 +310,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
         self.app.process_new(Box::new(stream), &draining).await
     }
 
-    async fn cleanup(&self) {
-        self.app.cleanup().await;
-    }
+    // The application's own `cleanup` would close connections on which a request is just being read. They are closed with
+    // their next answer instead, or with the process.
 }
 
 #[cfg(test)]

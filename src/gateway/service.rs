@@ -1,6 +1,13 @@
 //! Puts the gateway into a pingora server.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{
+    net::TcpListener,
+    os::fd::IntoRawFd as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use pingora::{
@@ -75,29 +82,21 @@ pub fn server_conf(config: &Config) -> ServerConf {
     }
 }
 
-/// Fails when an address of a listener cannot be bound: pingora itself would retry for half a minute without a word.
-///
-/// # Errors
-/// The first listener that cannot be bound, and why.
-pub fn check_listeners(config: &Config) -> io::Result<()> {
-    for listener in &config.listeners {
-        TcpListener::bind(listener.address).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("listener {:?} cannot listen on {}: {error}", listener.name, listener.address),
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s.
-pub fn add_services(server: &mut Server, parts: &Parts) {
+/// Adds the proxy and the health checks to a server whose configuration is [`server_conf`]'s. `sockets` are those of the
+/// configuration's listeners, in their order; `serving` is called when all of them are served.
+pub fn add_services(
+    server: &mut Server,
+    parts: &Parts,
+    sockets: Vec<TcpListener>,
+    serving: impl FnOnce() + Send + 'static,
+) {
     let checks = Arc::new(HealthChecks::new(parts.routing.upstreams()));
     let checks = GenBackgroundService::new("health checks".to_owned(), checks);
     let checks = server.add_service(checks);
 
-    for (position, listener) in parts.config.listeners.iter().enumerate() {
+    let serving =
+        Arc::new(Serving { missing: AtomicUsize::new(sockets.len()), then: Mutex::new(Some(Box::new(serving))) });
+    for (position, (listener, socket)) in parts.config.listeners.iter().zip(sockets).enumerate() {
         let gateway = Gateway::new(parts, position);
         let mut proxy = http_proxy(&server.configuration, gateway);
         let mut options = HttpServerOptions::default();
@@ -110,20 +109,49 @@ pub fn add_services(server: &mut Server, parts: &Parts) {
         service.add_tcp(&listener.address.to_string());
         service.threads = Some(parts.config.server.workers);
         // The first results are there before the first request.
-        server.add_service(Drained { service, drain: parts.drain.clone() }).add_dependency(&checks);
+        let (address, socket) = (listener.address.to_string(), Some(socket));
+        let drained = Drained { service, address, socket, drain: parts.drain.clone(), serving: Arc::clone(&serving) };
+        server.add_service(drained).add_dependency(&checks);
+    }
+}
+
+/// Waits until all listeners are served.
+struct Serving {
+    missing: AtomicUsize,
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Serving {
+    /// One more listener is served.
+    fn one(&self) {
+        if self.missing.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(then) = self.then.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            then();
+        }
     }
 }
 
 /// A listening service that stops taking connections when the drain says so.
 struct Drained {
     service: listening::Service<Patient<HttpProxy<Gateway>>>,
+    address: String,
+    /// What it listens on, until it is served.
+    socket: Option<TcpListener>,
     drain: Drain,
+    serving: Arc<Serving>,
 }
 
 #[async_trait]
 impl pingora::services::Service for Drained {
     async fn start_service(&mut self, fds: Option<ListenFds>, mut shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let (Some(socket), Some(fds)) = (self.socket.take(), &fds) {
+            // pingora takes what is in the table for this address, and closes it in the end.
+            fds.lock().add(self.address.clone(), socket.into_raw_fd());
+        }
         let closed = self.drain.closed();
+        // Whoever connects from here on waits in the socket's queue for a moment at most.
+        self.serving.one();
         let serving = self.service.start_service(fds, closed, listeners_per_fd);
         tokio::pin!(serving);
         tokio::select! {

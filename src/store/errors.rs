@@ -67,13 +67,14 @@ impl StoreErrors {
     /// The same stores, with their errors counted.
     #[must_use]
     pub fn watch(&self, opened: Opened) -> Opened {
-        let Opened { documents, profiles, counters, analytics } = opened;
+        let Opened { documents, profiles, counters, analytics, exclusive } = opened;
         Opened {
             documents: Arc::new(Watched { store: documents, errors: self.clone() }),
             profiles: Arc::new(Watched { store: profiles, errors: self.clone() }),
             counters: Arc::new(Watched { store: counters, errors: self.clone() }),
             // What it lacks comes with the next batch, and is counted where it is given up.
             analytics,
+            exclusive,
         }
     }
 }

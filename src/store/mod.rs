@@ -287,6 +287,8 @@ pub struct Opened {
     pub counters: Arc<dyn CounterStore>,
     /// What is kept of traffic for long.
     pub analytics: Arc<dyn AnalyticsStore>,
+    /// The store itself, where only one process at a time can hold it.
+    pub exclusive: Option<Arc<EmbeddedStore>>,
 }
 
 /// Opens the store that the configuration names. Blocks; for the start of the process.
@@ -302,18 +304,25 @@ pub fn open(config: &config::Store) -> Result<Opened, StoreError> {
             profiles: Arc::new(MemoryProfiles::new()),
             counters,
             analytics: Arc::new(MemoryAnalytics::new()),
+            exclusive: None,
         },
         StoreKind::Embedded { path } => {
             let store = Arc::new(EmbeddedStore::open(path)?);
-            let analytics = Arc::clone(&store) as Arc<dyn AnalyticsStore>;
-            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters, analytics }
+            let (documents, analytics) = (Arc::clone(&store), Arc::clone(&store));
+            Opened { documents, profiles: Arc::clone(&store) as _, counters, analytics, exclusive: Some(store) }
         }
         // Not connected to yet: a gateway starts without its Redis.
         StoreKind::Redis(config) => {
             let store = Arc::new(RedisStore::new((**config).clone()));
             let counters = Arc::clone(&store) as Arc<dyn CounterStore>;
             let analytics = Arc::clone(&store) as Arc<dyn AnalyticsStore>;
-            Opened { documents: Arc::clone(&store) as Arc<dyn Store>, profiles: store, counters, analytics }
+            Opened {
+                documents: Arc::clone(&store) as Arc<dyn Store>,
+                profiles: store,
+                counters,
+                analytics,
+                exclusive: None,
+            }
         }
     })
 }

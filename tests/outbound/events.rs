@@ -1,6 +1,6 @@
 //! Events to a web hook and a file, by a gateway of the real binary.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use flaggate::{clock, telemetry::Privacy};
 use serde_json::{Value, json};
@@ -37,19 +37,12 @@ async fn told(answers: Vec<String>) -> (Process, Asked, TempDir) {
         let answered = request.header("Cookie", "a=1; sid=my-session").send().await.unwrap();
         assert_eq!(answered.status(), 502, "nobody is there");
     }
+    // A request is told of after its answer.
+    lines(&events, 3).await;
     let track = json!({ "user_id": "bob@example.org", "event": "bought", "value": 3.5 });
     let answered = client.post(format!("http://{}/track", gateway.admin)).json(&track).send().await.unwrap();
     assert_eq!(answered.status(), 202);
-    let by = clock::monotonic() + PATIENCE;
-    let lines = async || {
-        let text = fs::read_to_string(&events).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
-    };
-    while lines().await.len() < 4 {
-        assert!(clock::monotonic() < by, "{:?}", lines().await);
-        sleep(Duration::from_millis(20)).await;
-    }
-    let lines = lines().await;
+    let lines = lines(&events, 4).await;
     let privacy = Privacy::hashing(SECRET.as_bytes());
     let (ann, bob) = (privacy.shown("ann@example.org").into_owned(), privacy.shown("bob@example.org").into_owned());
     let kinds: Vec<_> = lines
@@ -74,6 +67,20 @@ async fn told(answers: Vec<String>) -> (Process, Asked, TempDir) {
     let text = lines.iter().map(Value::to_string).collect::<String>();
     assert!(!text.contains("example.org") && !text.contains("mail"), "{text}");
     (gateway, asked, folder)
+}
+
+/// Waits until a file has so many lines, and gives them.
+async fn lines(path: &Path, least: usize) -> Vec<Value> {
+    let by = clock::monotonic() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        if lines.len() >= least {
+            return lines;
+        }
+        assert!(clock::monotonic() < by, "{lines:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The CloudEvents of a request.

@@ -356,7 +356,13 @@ impl Drop for Gateway {
 fn run(parts: Parts, signal: StopWhenTold) {
     let mut server = Server::new_with_opt_and_conf(None, gateway::server_conf(&parts.config));
     server.bootstrap();
-    gateway::add_services(&mut server, &parts);
+    let sockets = parts.config.listeners.iter().map(|listener| {
+        let socket = std::net::TcpListener::bind(listener.address).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    });
+    let sockets = sockets.collect();
+    gateway::add_services(&mut server, &parts, sockets, || {});
     server.run(RunArgs { shutdown_signal: Box::new(signal) });
 }
 

@@ -6,8 +6,8 @@ mod profiles;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -42,9 +42,14 @@ const NAMES: TableDefinition<'_, &str, &str> = TableDefinition::new("names");
 /// The format that this version reads and writes.
 const FORMAT: u64 = 1;
 
+/// Why a released store does not answer.
+const RELEASED: &str = "it was handed to the process that takes over";
+
 /// Documents in one file that this process holds under an exclusive lock.
 pub struct EmbeddedStore {
-    file: Arc<File>,
+    path: Arc<Path>,
+    /// None: it was released.
+    file: Arc<RwLock<Option<File>>>,
     /// Held from the start of a write to its hint, so that hints come in the order of the writes and waiting writers
     /// do not fill up the threads for blocking work.
     writing: Arc<Mutex<Leases>>,
@@ -56,7 +61,6 @@ pub struct EmbeddedStore {
 
 /// What the blocking threads share.
 struct File {
-    path: PathBuf,
     database: Database,
     feed: Feed,
 }
@@ -67,17 +71,36 @@ impl EmbeddedStore {
     /// # Errors
     /// Another process holds the file, it cannot be read or written, or what it holds is damaged.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        // A file whose insides were overwritten can fail checks of the database that panic.
-        let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
-        let database = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
-        let file = File { path: path.to_owned(), database, feed: Feed::new() };
         Ok(Self {
-            file: Arc::new(file),
+            path: path.into(),
+            file: Arc::new(RwLock::new(Some(File::open(path)?))),
             writing: Arc::default(),
             users: UserFeed::new(),
             activity_full_at: Arc::default(),
             presence: Presence::default(),
         })
+    }
+
+    /// Lets go of the file, so that another process can open it, once what is under way is done. Until
+    /// [`take_back`](Self::take_back) the store is unavailable.
+    pub async fn release(&self) {
+        let file = Arc::clone(&self.file);
+        let released = spawn_blocking(move || drop(file.write().unwrap_or_else(PoisonError::into_inner).take())).await;
+        if let Err(error) = released {
+            log::error!("store: the file was not closed: {error}");
+        }
+    }
+
+    /// Opens the file again; whoever follows the store finds out what changed. Blocks.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn take_back(&self) -> Result<(), StoreError> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            *file = Some(File::open(&self.path)?);
+        }
+        Ok(())
     }
 
     /// Tells of users whose profile changed.
@@ -89,9 +112,12 @@ impl EmbeddedStore {
         &self,
         work: impl FnOnce(&File) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let file = self.file.clone();
-        let done = spawn_blocking(move || work(&file).map_err(|failure| failure.at(&file.path))).await;
-        done.unwrap_or_else(|join| Err(damaged(&self.file.path, &join)))
+        let (file, path) = (Arc::clone(&self.file), Arc::clone(&self.path));
+        let done = spawn_blocking(move || match &*file.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(file) => work(file).map_err(|failure| failure.at(&path)),
+            None => Err(unavailable(&path, &RELEASED)),
+        });
+        done.await.unwrap_or_else(|join| Err(damaged(&self.path, &join)))
     }
 }
 
@@ -131,7 +157,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn subscribe(&self) -> Result<Hints, StoreError> {
-        Ok(self.file.feed.subscribe())
+        self.blocking(|file| Ok(file.feed.subscribe())).await
     }
 
     async fn entries(&self, wanted: Entries<'_>) -> Result<Vec<(Place, AuditEntry)>, StoreError> {
@@ -187,6 +213,13 @@ impl Store for EmbeddedStore {
 }
 
 impl File {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        // A file whose insides were overwritten can fail checks of the database that panic.
+        let opened = catch_unwind(AssertUnwindSafe(|| open(path)));
+        let database = opened.unwrap_or_else(|_| Err(damaged(path, &"it contradicts itself")))?;
+        Ok(Self { database, feed: Feed::new() })
+    }
+
     fn load(&self) -> Result<Contents, Failure> {
         let reading = self.database.begin_read()?;
         let revision = revision(&reading.open_table(NUMBERS)?, &reading.open_table(NAMES)?)?;
