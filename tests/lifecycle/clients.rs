@@ -95,6 +95,10 @@ impl Outcome {
         self.over.load(Ordering::Relaxed)
     }
 
+    fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn failed(&self, how: String) {
         self.failed.lock().unwrap().push(how);
     }
@@ -122,7 +126,7 @@ impl Outcome {
             loop {
                 match ask(&mut stream, request).await {
                     Ok(head) if head.starts_with("HTTP/1.1 200 ") => {
-                        self.answered.fetch_add(1, Ordering::Relaxed);
+                        self.answered();
                         if head.to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
                             break;
                         }
@@ -162,7 +166,7 @@ impl Outcome {
                 let Ok((answer, _)) = sender.send_request(request, true) else { break };
                 match answer.await {
                     Ok(answer) if answer.status() == 200 => match whole(answer.into_body()).await {
-                        Ok(body) if body == b"one" => drop(self.answered.fetch_add(1, Ordering::Relaxed)),
+                        Ok(body) if body == b"one" => self.answered(),
                         body => self.failed(format!("HTTP/2: {body:?}")),
                     },
                     answer => self.failed(format!("HTTP/2: {answer:?}")),
