@@ -31,7 +31,7 @@ use self::{
     upgrade::{Taken, Upgrade},
 };
 use crate::{
-    config::{Config, StoreKind},
+    config::{self, Config, StoreKind},
     demo,
     gateway::Parts,
     store::{self, StoreErrors},
@@ -80,9 +80,7 @@ impl App {
         let (before, mut sockets) = Taken::find()?;
         let mut listening = Vec::new();
         for listener in &config.listeners {
-            let (name, address) = (&listener.name, listener.address);
-            let failed = || format!("listener {name:?} cannot listen on {address}");
-            listening.push(sockets.listen(address).with_context(failed)?);
+            listening.push(sockets.bind(listener.address).with_context(|| cannot_listen(listener))?);
         }
         let seed = match seed {
             Some(seed) => seed,
@@ -91,8 +89,9 @@ impl App {
         let control = Runtime::new().context("failed to start the control runtime")?;
         let (signals, hangup) = control.block_on(async { Signals::watch() }).context("failed to watch for signals")?;
         let address = config.admin.address;
-        let listener =
-            sockets.listen(address).with_context(|| format!("the admin listener cannot listen on {address}"))?;
+        let failed = || format!("the admin listener cannot listen on {address}");
+        let listener = sockets.bind(address).with_context(failed)?;
+        upgrade::listen(&listener).with_context(failed)?;
         sockets.close_others();
         if let (Some(before), StoreKind::Embedded { .. }) = (&before, &config.store.kind) {
             before.ask_for_store()?;
@@ -152,7 +151,13 @@ impl App {
     }
 
     /// Serves until SIGTERM or SIGINT, or until another process took over after SIGQUIT.
-    pub fn serve(self) {
+    ///
+    /// # Errors
+    /// Somebody else listens on an address meanwhile.
+    pub fn serve(self) -> Result<()> {
+        for (socket, listener) in self.sockets.iter().zip(&self.parts.config.listeners) {
+            upgrade::listen(socket).with_context(|| cannot_listen(listener))?;
+        }
         let Self {
             parts,
             sockets,
@@ -185,7 +190,12 @@ impl App {
         control.block_on(telling.end());
         control.block_on(following.end());
         control.shutdown_timeout(Duration::from_millis(100));
+        Ok(())
     }
+}
+
+fn cannot_listen(listener: &config::Listener) -> String {
+    format!("listener {:?} cannot listen on {}", listener.name, listener.address)
 }
 
 /// Why no other process can take over.

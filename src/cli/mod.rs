@@ -211,7 +211,7 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
 fn run(path: &std::path::Path) -> Result<ExitCode> {
     let _last_lines = start_logging("info,pingora=warn,pingora_core=warn")?;
     let config = Config::load(path, env::vars()).map_err(|error| anyhow::anyhow!("{error}"))?;
-    App::start(config, Some(path.to_owned()), None)?.serve();
+    App::start(config, Some(path.to_owned()), None)?.serve()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,7 +26,10 @@ use tokio::{
 };
 
 use self::wire::{FREE, Said};
-pub(super) use self::{sockets::Sockets, taken::Taken};
+pub(super) use self::{
+    sockets::{Sockets, listen},
+    taken::Taken,
+};
 use crate::store::EmbeddedStore;
 
 /// Set in a new process: its standard input is the socket to the old one.

@@ -5,6 +5,8 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt::set_socket_reuseaddr};
+
 use super::wire::Listeners;
 
 /// How many connections may wait to be accepted; the kernel has a bound of its own (`net.core.somaxconn`).
@@ -23,11 +25,11 @@ impl Sockets {
         Self { kept: Vec::new(), inherited }
     }
 
-    /// The socket that listens on an address: that of the process before if it had one.
+    /// A socket with an address, which does not listen yet ([`listen`]): that of the process before if it had one.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+    pub(crate) fn bind(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         let listener = match self.inherited.remove(&address) {
             Some(listener) => listener,
             None => bind(address)?,
@@ -53,9 +55,19 @@ impl Sockets {
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    // Listening once more only changes the backlog.
-    rustix::net::listen(&listener, BACKLOG)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // Connections that ended lately do not stand in the way.
+    set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket.into())
+}
+
+/// Has a socket listen: from here on clients can connect.
+///
+/// # Errors
+/// Another socket listens on its address.
+pub(crate) fn listen(socket: &TcpListener) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, BACKLOG)?)
 }

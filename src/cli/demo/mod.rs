@@ -51,7 +51,7 @@ impl Demo {
         say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;
         say("try, in another terminal:\n")?;
         say(&demo::curl_lines(gateway, admin))?;
-        app.serve();
+        app.serve()?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -67,7 +67,7 @@ fn tell(scenario: Scenario, remote: &Remote, faults: &demo::Faults, app: App) ->
             }
             told
         });
-        app.serve();
+        app.serve()?;
         told.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the story broke off")))
     })?;
     Ok(ExitCode::SUCCESS)
