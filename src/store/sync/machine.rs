@@ -175,6 +175,11 @@ impl SyncMachine {
         self.subscribed && self.answers
     }
 
+    /// Whether what the store holds is still to be published.
+    pub(super) fn is_publishing(&self) -> bool {
+        self.accepted.is_some() || matches!(self.doing, Some(Doing::Publishing(_)))
+    }
+
     pub(super) fn handle_message(&mut self, message: Message, now: Instant) {
         match message {
             Message::Subscribed => {

@@ -224,7 +224,8 @@ impl Follower {
                 log::error!("store: ALARM: {refusal}; what was loaded is served on");
             }
             let stale_since = match up && alarm.is_none() && status.applied.is_some() && !status.from_backup {
-                true => None,
+                // What was stale is so until the store's own is served.
+                true => status.stale_since.filter(|_| self.machine.is_publishing()),
                 false => status.stale_since.or_else(|| Some(clock::now())),
             };
             let before = status.clone();
