@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run bench measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,11 +18,23 @@ demo-redis: setup ## build and run two gateways over one Redis: a change at one 
 run: setup ## build and run the gateway with config/flaggate.toml
 	cargo run --locked --release -- run
 
+release: ## build the distributed binary, target/distributed/flaggate, with profile-guided optimisation (about half an hour)
+	@scripts/setup build release
+	@scripts/release
+
+bench-peers: ## measure the distributed binary beside nginx, HAProxy and Envoy, and with many flags (about ten minutes; nothing else may run)
+	@scripts/setup build release peers
+	@scripts/bench-peers
+
 bench: setup ## measure evaluation, compilation and prediction
 	cargo bench --locked --bench evaluation --bench prediction
 
 measure-redis: setup ## measure propagation, storms and losses over real Redis servers (about 15 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --release --test redis measured:: -- --nocapture --test-threads 1
+
+bench-instructions: ## count the instructions of a request and of an evaluation; fails above what is written in the benchmark
+	@scripts/setup build instructions
+	@scripts/bench-instructions
 
 measure-lifecycle: setup ## stop a gateway 50 times and upgrade it 20 times under load (about 2 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --test lifecycle -- --nocapture --test-threads 1
