@@ -3,13 +3,13 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::net::UnixDatagram as Blocking,
+    os::unix::{net::UnixDatagram as Blocking, process::CommandExt as _},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use tempfile::TempDir;
 use tokio::{
     net::UnixDatagram,
@@ -54,6 +54,8 @@ impl Gateway {
             .arg(&config)
             .current_dir(folder.path())
             .env("NOTIFY_SOCKET", folder.path().join("manager"))
+            // The processes that take over are of its group too.
+            .process_group(0)
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -122,9 +124,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Either may have ended by itself.
-        kill_process(self.pid, Signal::KILL).ok();
-        self.child.kill().ok();
+        // All may have ended by themselves.
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
         self.child.wait().unwrap();
     }
 }
