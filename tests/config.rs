@@ -160,7 +160,7 @@ fn unknown_keys_name_the_nearest() {
 fn what_a_later_version_will_know_is_told_so() {
     for (more, at, key) in [
         ("timeouts = {}\n", "13:1", "`timeouts` in routes[0]"),
-        ("limits = { rate = 1 }\n", "13:12", "`rate` in routes[0].limits"),
+        ("rewrite = { replace = 1 }\n", "13:13", "`replace` in routes[0].rewrite"),
         ("[admin]\ntls = {}\n", "14:1", "`tls` in admin"),
         (
             "[upstreams.x]\nendpoints = [{ address = \"a:1\" }]\ncircuit_breaker = {}\n",

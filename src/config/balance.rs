@@ -69,6 +69,9 @@ pub(super) static SUBJECT: Section = Section {
     later: &["jwt"],
 };
 
+pub(super) static SUBJECT_HEADER: Section =
+    Section { keys: &[key("header", Kind::Text, "none", "the value of this request header")], later: &["jwt"] };
+
 pub(super) static RETRIES: Section = Section {
     keys: &[
         key("attempts", Kind::Integer(1, MOST_ATTEMPTS as i64), "2", "tries in all; 1 turns retries off"),

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 
-use super::{Outlier, Retries, check::Checker, checked::*, error::At, mirror::Mirror, read::Table, sticky::Sticky};
+use super::{
+    Outlier, RateLimit, Retries, check::Checker, checked::*, error::At, mirror::Mirror, read::Table, sticky::Sticky,
+};
 use crate::model::did_you_mean;
 
 /// The largest request body unless a route says otherwise: 10 MiB.
@@ -116,6 +118,7 @@ impl Checker<'_> {
             expose: table.boolean("expose", false),
             rewrite: Rewrite { strip_prefix: rewrite.text("strip_prefix").and_then(|text| self.path(text)) },
             body_limit: limits.size("body", BODY_LIMIT),
+            rate: RateLimit::check(self, limits),
             merge_slashes: table.boolean("merge_slashes", true),
             vary: table.boolean("vary", true),
             sticky: table.table("sticky").map(|(table, at)| Sticky::check(self, table, at)),

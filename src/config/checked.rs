@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     AccessLog, Analytics, ContextConfig, Events, Explain, Files, Listener, LoadBalance, Mirror, Outbound, Outlier,
-    Privacy, Protocol, Recent, Redis, Retries, Server, Sticky, StickyKey, Tracing, UpstreamTls,
+    Privacy, Protocol, RateLimit, Recent, Redis, Retries, Server, Sticky, StickyKey, Tracing, UpstreamTls,
 };
 use crate::model::Role;
 
@@ -256,6 +256,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// The largest request body, in bytes. Default 10 MiB.
     pub body_limit: u64,
+    /// How many requests there may be; none: any number.
+    pub rate: Option<RateLimit>,
     /// Whether `//` in a path is the same as `/`. Default true.
     pub merge_slashes: bool,
     /// Whether answers name what the decision depends on in `Vary`. Default true.

@@ -2,7 +2,7 @@
 //! the check of the documentation all follow this table.
 
 use super::{
-    access_log, analytics, balance, context, events, explain,
+    access_log, analytics, balance, context, events, explain, limits,
     listener::LISTENER,
     mirror::MIRROR,
     outbound,
@@ -393,5 +393,10 @@ static REWRITE: Section = Section {
     later: &["add_prefix", "replace"],
 };
 
-static LIMITS: Section =
-    Section { keys: &[key("body", Kind::Size, "\"10MiB\"", "the largest request body")], later: &["rate"] };
+static LIMITS: Section = Section {
+    keys: &[
+        key("body", Kind::Size, "\"10MiB\"", "the largest request body"),
+        key("rate", Kind::Table(&limits::RATE), "none", "how many requests there may be; more are answered 429"),
+    ],
+    later: &[],
+};

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{
     check::Checker,
     keys::{Kind, REQUIRED, Section, TEXTS, key},
+    limits::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_IP, MIN_BODY_RATE},
     read::Table,
     tls::{Authorities, Certificate},
 };
@@ -29,6 +30,9 @@ pub(super) static LISTENER: Section = Section {
             "none",
             "PEM file of authorities; clients must show a certificate of one of them; none: they need none",
         ),
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_IP,
+        MIN_BODY_RATE,
     ],
     later: &[],
 };
@@ -54,6 +58,13 @@ pub struct Listener {
     pub http2: bool,
     /// What it proves itself with; none: connections are not encrypted.
     pub tls: Option<ListenerTls>,
+    /// How many connections there may be; none: any number.
+    pub max_connections: Option<usize>,
+    /// How many there may be from one address that is no trusted proxy; none: any number.
+    pub max_connections_per_ip: Option<usize>,
+    /// Bytes a second that a client must send of a body and take of an answer, on average, once ten seconds are over; 0:
+    /// any. Default 100.
+    pub min_body_rate: u64,
 }
 
 /// How connections to a listener are encrypted.
@@ -95,7 +106,16 @@ impl Checker<'_> {
             let trusted_proxies =
                 proxies.filter_map(|text| self.parse(text, "a CIDR like \"10.0.0.0/8\"", network)).collect();
             let (http2, tls) = (table.boolean("http2", true), self.listener_tls(table));
-            listeners.push(Listener { name, address, trusted_proxies, http2, tls });
+            listeners.push(Listener {
+                name,
+                address,
+                trusted_proxies,
+                http2,
+                tls,
+                max_connections: table.count("max_connections"),
+                max_connections_per_ip: table.count("max_connections_per_ip"),
+                min_body_rate: table.size("min_body_rate", 100),
+            });
         }
         if let Some(node) = root.get("listeners").filter(|_| listeners.is_empty()) {
             self.problem(&node.at, "there must be at least one listener");

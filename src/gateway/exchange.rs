@@ -22,10 +22,7 @@ use crate::{
     telemetry::{TokenOutcome, Trace},
 };
 
-/// A body must come at this rate, in bytes a second, once [`BODY_GRACE`] is over.
-const BODY_RATE: u64 = 100;
-
-/// How long a body may come slower than [`BODY_RATE`].
+/// How long the body of a stream may come more slowly than it must.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 
 /// One request on its way.
@@ -150,10 +147,10 @@ impl Exchange {
         }
     }
 
-    /// Fails when the request's body comes too slowly.
-    pub(super) fn check_body_rate(&self) -> Result<()> {
+    /// Fails when the request's body comes more slowly than at `rate` bytes a second.
+    pub(super) fn check_body_rate(&self, rate: u64) -> Result<()> {
         let elapsed = clock::monotonic().duration_since(self.started);
-        if elapsed > BODY_GRACE && self.body_bytes < elapsed.as_secs() * BODY_RATE && self.upstream_time.is_none() {
+        if elapsed > BODY_GRACE && self.body_bytes < elapsed.as_secs() * rate && self.upstream_time.is_none() {
             return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16())));
         }
         Ok(())

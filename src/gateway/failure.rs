@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SERVER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, SERVER, WWW_AUTHENTICATE},
 };
 use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader, proxy::Session};
 
@@ -60,16 +60,38 @@ pub(super) struct Failure {
     pub(super) close: bool,
     /// How the client could show who it is (RFC 6750, 3).
     pub(super) challenge: Option<&'static str>,
+    /// The limit that it is over.
+    pub(super) limited: Option<Limited>,
+}
+
+/// The limit that a request is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limited {
+    /// Requests in a window.
+    pub(super) requests: u64,
+    /// The window, in seconds.
+    pub(super) window: u64,
+    /// How long until the next request is taken, in seconds.
+    pub(super) wait: u64,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status: Some(status), code, detail: detail.into(), close: false, challenge: None }
+        Self { status: Some(status), code, detail: detail.into(), close: false, challenge: None, limited: None }
     }
 
     /// The route ends what lives long when its decision changes.
     pub(super) fn drained() -> Self {
-        Self { status: None, code: "drained", detail: String::new(), close: true, challenge: None }
+        Self { status: None, code: "drained", detail: String::new(), close: true, challenge: None, limited: None }
+    }
+
+    pub(super) fn limited(limited: Limited) -> Self {
+        let detail = "there were more requests than this route takes";
+        Self { limited: Some(limited), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
+    }
+
+    pub(super) fn request_too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", "the request's body came too slowly")
     }
 
     pub(super) fn body_too_large() -> Self {
@@ -99,7 +121,7 @@ impl Failure {
         match (error.esource(), error.etype()) {
             (_, ErrorType::HTTPStatus(413)) => Self::body_too_large(),
             (_, ErrorType::HTTPStatus(408)) | (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
-                Self::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", "the request's body came too slowly")
+                Self::request_too_slow()
             }
             (_, ErrorType::HTTPStatus(503)) => {
                 let detail = "no endpoint can take the request";
@@ -109,7 +131,14 @@ impl Failure {
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout | ErrorType::ConnectionClosed,
-            ) => Self { status: None, code: CLIENT_CLOSED, detail: String::new(), close: true, challenge: None },
+            ) => Self {
+                status: None,
+                code: CLIENT_CLOSED,
+                detail: String::new(),
+                close: true,
+                challenge: None,
+                limited: None,
+            },
             (ErrorSource::Downstream, _) => {
                 Self { close: true, ..Self::new(StatusCode::BAD_REQUEST, "bad_request", "the request is malformed") }
             }
@@ -200,7 +229,7 @@ fn problem(
     failure: &Failure,
 ) -> Result<(ResponseHeader, Bytes)> {
     let (kind, body) = problem::render(session.req_header(), status, failure.code, &failure.detail, request_id);
-    let mut header = ResponseHeader::build(status, Some(6))?;
+    let mut header = ResponseHeader::build(status, Some(9))?;
     header.insert_header(SERVER, response::SERVER_NAME)?;
     header.insert_header(CONTENT_TYPE, kind)?;
     header.insert_header(CONTENT_LENGTH, body.len())?;
@@ -210,6 +239,12 @@ fn problem(
     }
     if let Some(challenge) = failure.challenge {
         header.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(Limited { requests, window, wait }) = failure.limited {
+        // draft-ietf-httpapi-ratelimit-headers-10
+        header.insert_header("RateLimit-Policy", format!("\"default\";q={requests};w={window}"))?;
+        header.insert_header("RateLimit", format!("\"default\";r=0;t={wait}"))?;
+        header.insert_header(RETRY_AFTER, wait)?;
     }
     Ok((header, Bytes::from(body)))
 }

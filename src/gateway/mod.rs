@@ -1,9 +1,11 @@
 //! The data plane: takes requests, decides by feature flag where they go, and passes them on. Sees the snapshot cell only.
 
 mod admission;
+mod allowance;
 mod baggage;
 mod context;
 mod counting;
+mod crowd;
 mod decide;
 mod direct;
 mod exchange;
@@ -14,6 +16,7 @@ mod flip;
 mod forwarded;
 mod grpc;
 mod headers;
+mod limits;
 mod mirror;
 mod path;
 mod patience;

@@ -8,6 +8,7 @@
 //! A connection of HTTP/2 carries many requests at once. There, each header block, and each frame but those of bodies, has
 //! the time of a header; a connection without a request is closed by pingora, after [`IDLE`].
 
+mod ahead;
 mod deadline;
 mod frames;
 
@@ -35,10 +36,18 @@ use tokio::{
 };
 
 use self::{
+    ahead::Ahead,
     deadline::{HEAD, HEADER, KIND_BITS},
     frames::{FORBIDDEN, Frames, PREFACE},
 };
-use crate::drain::{Drain, Lingering};
+use super::{
+    allowance::Flow,
+    crowd::{Crowd, Place},
+};
+use crate::{
+    clock,
+    drain::{Drain, Lingering},
+};
 
 pub(super) use self::deadline::{Deadline, IDLE};
 
@@ -47,9 +56,12 @@ pub(super) struct Patient<A> {
     pub(super) app: Arc<A>,
     pub(super) tls: Option<Acceptor>,
     pub(super) drain: Drain,
+    pub(super) crowd: Arc<Crowd>,
+    /// Bytes a second that a client must send of a body and take of an answer.
+    pub(super) rate: u64,
 }
 
-/// A client's connection with a deadline for reading.
+/// A client's connection with a deadline for reading, and a rate at which bytes must move.
 pub(super) struct PatientStream {
     inner: Stream,
     deadline: Arc<Deadline>,
@@ -59,6 +71,8 @@ pub(super) struct PatientStream {
     ahead: Ahead,
     http2: Option<Http2>,
     drain: Drain,
+    flow: Flow,
+    _place: Option<Place>,
 }
 
 /// What is known of a connection of HTTP/2.
@@ -71,19 +85,12 @@ struct Http2 {
     _lingering: Lingering,
 }
 
-/// Bytes that are read before those of the connection.
-#[derive(Default)]
-struct Ahead {
-    bytes: [u8; PREFACE.len()],
-    from: usize,
-    to: usize,
-}
-
 impl PatientStream {
-    fn new(inner: Stream, drain: &Drain) -> Self {
+    fn new(inner: Stream, drain: &Drain, rate: u64, place: Option<Place>) -> Self {
         let deadline = Arc::new(Deadline::new());
         let alarm = Box::pin(tokio::time::sleep_until(deadline.start.into()));
-        Self { inner, deadline, alarm, ahead: Ahead::default(), http2: None, drain: drain.clone() }
+        let (ahead, drain, flow) = (Ahead::default(), drain.clone(), Flow::new(rate));
+        Self { inner, deadline, alarm, ahead, http2: None, drain, flow, _place: place }
     }
 
     /// What comes from here on is HTTP/2.
@@ -116,36 +123,24 @@ impl PatientStream {
     /// Ready with an error when the deadline is over; otherwise the reader is woken then.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let at = self.deadline.at.load(Ordering::Relaxed);
-        if at == 0 {
-            return Poll::Pending;
-        }
-        let due = tokio::time::Instant::from(self.deadline.start + Duration::from_millis(at >> KIND_BITS));
+        let due = (at != 0).then(|| self.deadline.start + Duration::from_millis(at >> KIND_BITS));
+        let awaits_body = self.deadline.awaits_body();
+        let body_due = if awaits_body { self.flow.reading.wait(clock::monotonic) } else { None };
+        let Some(first) = due.into_iter().chain(body_due).min() else { return Poll::Pending };
+        let due = tokio::time::Instant::from(first);
         if self.alarm.deadline() > due {
             self.alarm.as_mut().reset(due);
         }
         loop {
             ready!(self.alarm.as_mut().poll(context));
             if self.alarm.deadline() >= due {
+                if body_due == Some(first) {
+                    self.deadline.give_body_up();
+                }
                 return Poll::Ready(io::Error::from(io::ErrorKind::TimedOut));
             }
             self.alarm.as_mut().reset(due);
         }
-    }
-}
-
-impl Ahead {
-    fn of(bytes: &[u8]) -> Self {
-        let mut ahead = Self { to: bytes.len(), ..Self::default() };
-        ahead.bytes[..bytes.len()].copy_from_slice(bytes);
-        ahead
-    }
-
-    /// Moves what fits into a buffer; whether there was any.
-    fn read_into(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let fits = buffer.remaining().min(self.to - self.from);
-        buffer.put_slice(&self.bytes[self.from..self.from + fits]);
-        self.from += fits;
-        fits > 0
     }
 }
 
@@ -171,6 +166,7 @@ impl AsyncRead for PatientStream {
         }
         match Pin::new(&mut self.inner).poll_read(context, buffer) {
             Poll::Ready(outcome) => {
+                self.flow.reading.moved(buffer.filled().len() - filled, clock::monotonic);
                 self.look_at(buffer, filled);
                 Poll::Ready(outcome)
             }
@@ -181,11 +177,15 @@ impl AsyncRead for PatientStream {
 
 impl AsyncWrite for PatientStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        let is_tunnel = self.deadline.is_tunnel();
+        self.flow.poll_sent(context, outcome, |sent| *sent, is_tunnel)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let outcome = Pin::new(&mut self.inner).poll_flush(context);
+        let is_tunnel = self.deadline.is_tunnel();
+        self.flow.poll_sent(context, outcome, |()| 0, is_tunnel)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -197,7 +197,9 @@ impl AsyncWrite for PatientStream {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
+        let is_tunnel = self.deadline.is_tunnel();
+        self.flow.poll_sent(context, outcome, |sent| *sent, is_tunnel)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -275,7 +277,13 @@ impl GetSocketDigest for PatientStream {
 impl<A: ServerApp + Send + Sync + 'static> Patient<A> {
     /// The connection as the application reads it; none: the client cannot, or does not in time, agree how to encrypt it.
     async fn opened(&self, stream: Stream) -> Option<PatientStream> {
-        let stream = PatientStream::new(stream, &self.drain);
+        let digest = stream.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
+        // A connection that is one too many ends here.
+        let place = self.crowd.enter(peer.map(|peer| peer.ip().to_canonical()))?;
+        // Of the two streams of an encrypted connection the outer one has the rate.
+        let rate = if self.tls.is_some() { 0 } else { self.rate };
+        let stream = PatientStream::new(stream, &self.drain, rate, Some(place));
         let Some(acceptor) = &self.tls else { return Some(stream) };
         // The deadline is that of the stream inside, until there is one outside.
         let deadline = Arc::clone(&stream.deadline);
@@ -283,7 +291,7 @@ impl<A: ServerApp + Send + Sync + 'static> Patient<A> {
             Ok(encrypted) => {
                 deadline.header_complete();
                 let is_http2 = matches!(encrypted.selected_alpn_proto(), Some(ALPN::H2));
-                let mut stream = PatientStream::new(Box::new(encrypted), &self.drain);
+                let mut stream = PatientStream::new(Box::new(encrypted), &self.drain, self.rate, None);
                 if is_http2 {
                     stream.begin_http2();
                 }
@@ -326,7 +334,7 @@ mod tests {
     /// A connection and its client's end.
     fn connection() -> (PatientStream, tokio::io::DuplexStream) {
         let (client, server) = tokio::io::duplex(64);
-        (PatientStream::new(Box::new(server), &drain()), client)
+        (PatientStream::new(Box::new(server), &drain(), 100, None), client)
     }
 
     async fn times_out(stream: &mut PatientStream, time: Duration) {

@@ -141,7 +141,11 @@ impl ProxyHttp for Gateway {
             exchange.trace = Some(tracer.begin(&session.req_header().headers, || requests.is_proxy(peer)));
         }
         exchange.asked_for = asked_for(session);
-        match requests.take(session.req_header_mut(), peer, exchange) {
+        let taken = requests.take(session.req_header_mut(), peer, exchange).and_then(|taken| {
+            let asker = requests.asker(&taken, session.req_header(), exchange.time);
+            routing.limits.check(asker, exchange.started).map(|()| taken)
+        });
+        match taken {
             Ok(taken) => {
                 let header = session.req_header();
                 let may_see = explained::may_see(&routing.config.explain, &header.headers, exchange.time);
@@ -152,8 +156,12 @@ impl ProxyHttp for Gateway {
                 upstreams.count_request(prepared.upstream, exchange.started);
                 let time = upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
+                let has_body = !session.is_body_empty();
                 if let Some(deadline) = Deadline::of(session.stream()) {
                     deadline.await_response(remaining(exchange.response_due));
+                    if has_body {
+                        deadline.await_body();
+                    }
                 }
                 exchange.prepared = Some(prepared);
                 self.flips.remember(taken, exchange);
@@ -257,6 +265,9 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.shadow.take_body(body.as_ref(), end_of_stream);
+        if let (true, Some(deadline)) = (end_of_stream, Deadline::of(session.stream())) {
+            deadline.body_complete();
+        }
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         if session.was_upgraded() {
             return Ok(());
@@ -265,7 +276,11 @@ impl ProxyHttp for Gateway {
         if exchange.body_bytes > exchange.routing.config.routes[prepared.route].body_limit {
             return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::PAYLOAD_TOO_LARGE.as_u16())));
         }
-        exchange.check_body_rate()
+        if session.as_downstream().is_http2() {
+            // A stream has no deadline as a connection has (`Deadline`).
+            exchange.check_body_rate(exchange.routing.config.listeners[self.listener].min_body_rate)?;
+        }
+        Ok(())
     }
 
     async fn response_filter(
@@ -283,6 +298,9 @@ impl ProxyHttp for Gateway {
         }
         if let Some(deadline) = Deadline::of(session.stream()) {
             deadline.response_started();
+            if response.status == StatusCode::SWITCHING_PROTOCOLS {
+                deadline.begin_tunnel();
+            }
         }
         if self.drain.is_draining() {
             session.set_keepalive(None);
@@ -345,10 +363,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        let late = Deadline::of(session.stream()).is_some_and(|deadline| deadline.response_is_late());
-        let failure = match exchange.flip.as_ref().is_some_and(|flip| flip.is_over()) {
-            true => Failure::drained(),
-            false => Failure::of(error, late, exchange.failure),
+        let deadline = Deadline::of(session.stream());
+        let failure = if exchange.flip.as_ref().is_some_and(|flip| flip.is_over()) {
+            Failure::drained()
+        } else if deadline.is_some_and(|deadline| deadline.body_is_late()) {
+            Failure::request_too_slow()
+        } else {
+            Failure::of(error, deadline.is_some_and(|deadline| deadline.response_is_late()), exchange.failure)
         };
         exchange.failure = Some(failure.code);
         if failure::is_upstreams(failure.code) && exchange.upstream_time.is_none() {

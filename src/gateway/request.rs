@@ -270,6 +270,11 @@ impl Requests {
         }
     }
 
+    /// What a request can be asked for who sent it.
+    pub(super) fn asker<'r>(&'r self, taken: &'r Taken, request: &'r Parts, now: Timestamp) -> Asker<'r> {
+        Asker { config: &self.config.context, request, taken, tokens: self.tokens.as_deref(), now }
+    }
+
     /// `found`: what a look-up of the profile gave; none before there was one.
     fn decide(
         &self,
@@ -282,8 +287,7 @@ impl Requests {
     ) -> Result<Prepared, NeedsProfile<'_>> {
         witness.begin();
         let route = &self.config.routes[taken.position];
-        let (config, tokens) = (&self.config.context, self.tokens.as_deref());
-        let asker = Asker { config, request, taken, tokens, now: exchange.time };
+        let asker = self.asker(taken, request, exchange.time);
         let Identity { user_id, set_cookie } = asker.identify();
         // Who was unknown until now has no profile.
         let profiles = self.profiles.as_ref().filter(|_| !user_id.is_empty() && set_cookie.is_none());

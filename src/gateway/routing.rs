@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::watch};
 
-use super::{mirror::Mirrors, request::Requests, tls::Certificates, token::Tokens, upstream::Upstreams};
+use super::{
+    limits::Limits, mirror::Mirrors, request::Requests, tls::Certificates, token::Tokens, upstream::Upstreams,
+};
 use crate::{
     config::Config,
     profiles::Profiles,
@@ -27,6 +29,7 @@ pub(super) struct Routing {
     pub(super) route_names: Vec<Arc<str>>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) mirrors: Mirrors,
+    pub(super) limits: Limits,
     pub(super) metrics: RequestMetrics,
     pub(super) arms: RouteArms,
 }
@@ -103,6 +106,7 @@ impl Routing {
             certificates: config.listeners.iter().map(|one| one.tls.as_ref().map(Certificates::new)).collect(),
             tokens,
             route_names: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
+            limits: Limits::new(&config, metrics, before.map(|before| (&*before.config, &before.limits))),
             mirrors: Mirrors::new(&config, &upstreams, arms, metrics, runtime),
             metrics: metrics.for_config(&config),
             arms: RouteArms::new(arms, &config),

@@ -18,6 +18,7 @@ use pingora::{
 };
 
 use super::{
+    crowd::Crowd,
     patience::{IDLE, Patient},
     proxy::Gateway,
     routing::RoutingCell,
@@ -104,7 +105,10 @@ pub fn add_services(
         // pingora's own limits of HTTP/2 hold while there are no options of it.
         (proxy.server_options, proxy.h2_options) = (Some(options), None);
         let tls = acceptor(&parts.routing, position, listener);
-        let patient = Patient { app: Arc::new(proxy), tls, drain: parts.drain.clone() };
+        let metrics = parts.metrics.connections(&listener.name);
+        let crowd = Arc::new(Crowd::new(parts.routing.clone(), position, listener, metrics));
+        let (app, drain) = (Arc::new(proxy), parts.drain.clone());
+        let patient = Patient { app, tls, drain, crowd, rate: listener.min_body_rate };
         let mut service = listening::Service::new(listener.name.clone(), patient);
         service.add_tcp(&listener.address.to_string());
         service.threads = Some(parts.config.server.workers);

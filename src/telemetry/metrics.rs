@@ -9,6 +9,7 @@ use prometheus::{
 
 use super::{
     histogram::{DurationVec, Durations},
+    limits::{ConnectionMetrics, LimitVecs},
     mirror::{MirrorMetrics, Mirrors},
     tokens::{TokenMetrics, TokenOutcome},
     upstreams::{EndpointMetrics, RetryMetrics, Upstreams},
@@ -40,6 +41,7 @@ pub struct Metrics {
     upstream_duration: DurationVec,
     certificate_expiry: IntGaugeVec,
     upstreams: Upstreams,
+    limits: LimitVecs,
     requests_in_flight: IntGauge,
     access_log_dropped: IntCounter,
     counts_dropped: IntCounter,
@@ -114,6 +116,7 @@ impl Metrics {
             upstream_duration: register(&registry, upstream_duration),
             certificate_expiry: register(&registry, IntGaugeVec::new(expiry, &["listener", "file"])),
             upstreams: Upstreams::register(&registry),
+            limits: LimitVecs::register(&registry),
             requests_in_flight: register(
                 &registry,
                 IntGauge::new("flaggate_requests_in_flight", "Requests that are being answered."),
@@ -191,6 +194,18 @@ impl Metrics {
         self.upstreams.endpoint(upstream, endpoint)
     }
 
+    /// Requests over the rate of a route.
+    #[must_use]
+    pub fn limited(&self, route: &str) -> IntCounter {
+        self.limits.limited(route)
+    }
+
+    /// The handles of a listener's connections.
+    #[must_use]
+    pub fn connections(&self, listener: &str) -> ConnectionMetrics {
+        self.limits.connections(listener)
+    }
+
     /// The handles of what an upstream's requests do again.
     #[must_use]
     pub fn retries(&self, upstream: &str) -> RetryMetrics {
@@ -228,6 +243,9 @@ impl Metrics {
             for class in CodeClass::ALL {
                 remove(&self.requests, &[route, strategy, upstream, class.as_str()]);
             }
+        }
+        for route in before.limited.difference(&now.limited) {
+            self.limits.forget(route);
         }
         for [route, upstream] in before.durations.difference(&now.durations) {
             self.request_duration.remove(&[route, upstream]);
@@ -276,6 +294,7 @@ struct Named<'c> {
     ways: BTreeSet<[&'c str; 3]>,
     durations: BTreeSet<[&'c str; 2]>,
     upstreams: BTreeSet<&'c str>,
+    limited: BTreeSet<&'c str>,
     endpoints: BTreeSet<[&'c str; 2]>,
     mirrors: BTreeSet<[&'c str; 2]>,
     certificates: BTreeSet<[&'c str; 2]>,
@@ -290,6 +309,7 @@ impl<'c> Named<'c> {
                 named.ways.insert([&*route.name, strategy, name(upstream)]);
                 named.durations.insert([&*route.name, name(upstream)]);
             }
+            named.limited.extend(route.rate.iter().map(|_| &*route.name));
             named.mirrors.extend(route.mirror.iter().map(|mirror| [&*route.name, name(Some(mirror.upstream))]));
         }
         for (listener, tls) in config.listeners.iter().filter_map(|one| Some((&one.name, one.tls.as_ref()?))) {

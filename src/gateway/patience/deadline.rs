@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Context,
     time::{Duration, Instant},
@@ -32,7 +32,18 @@ pub(in crate::gateway) struct Deadline {
     is_ended: AtomicBool,
     /// Who reads, where somebody may end it.
     reader: AtomicWaker,
+    /// What is under way besides.
+    body: AtomicU8,
 }
+
+/// No body is awaited.
+const NO_BODY: u8 = 0;
+/// The body of a request is to come.
+const BODY: u8 = 1;
+/// It came too slowly.
+const LATE_BODY: u8 = 2;
+/// Both sides send and read what they like, when they like.
+const TUNNEL: u8 = 3;
 
 /// What a deadline is for is kept in the lowest bits of its number.
 pub(super) const KIND_BITS: u32 = 2;
@@ -47,7 +58,8 @@ impl Deadline {
     pub(super) fn new() -> Self {
         let (may_end, is_ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let (start, at) = (clock::monotonic(), AtomicU64::new(0));
-        let deadline = Self { start, at, may_end, is_ended, reader: AtomicWaker::new() };
+        let body = AtomicU8::new(NO_BODY);
+        let deadline = Self { start, at, body, may_end, is_ended, reader: AtomicWaker::new() };
         deadline.set(BETWEEN, HEADER);
         deadline
     }
@@ -62,6 +74,39 @@ impl Deadline {
         self.at.store(0, Ordering::Relaxed);
     }
 
+    /// The request's body is to come, and must come at a rate.
+    pub(in crate::gateway) fn await_body(&self) {
+        self.body.store(BODY, Ordering::Relaxed);
+    }
+
+    /// The request's body is there.
+    pub(in crate::gateway) fn body_complete(&self) {
+        self.body.store(NO_BODY, Ordering::Relaxed);
+    }
+
+    pub(super) fn awaits_body(&self) -> bool {
+        self.body.load(Ordering::Relaxed) == BODY
+    }
+
+    /// The body comes too slowly.
+    pub(super) fn give_body_up(&self) {
+        self.body.store(LATE_BODY, Ordering::Relaxed);
+    }
+
+    /// Whether the body came too slowly.
+    pub(in crate::gateway) fn body_is_late(&self) -> bool {
+        self.body.load(Ordering::Relaxed) == LATE_BODY
+    }
+
+    /// The connection is a tunnel from now on.
+    pub(in crate::gateway) fn begin_tunnel(&self) {
+        self.body.store(TUNNEL, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.body.load(Ordering::Relaxed) == TUNNEL
+    }
+
     /// The response's header must be there within `time` from now.
     pub(in crate::gateway) fn await_response(&self, time: Duration) {
         self.set(REQUEST, time);
@@ -74,6 +119,7 @@ impl Deadline {
 
     /// The request is over: the next one may come.
     pub(in crate::gateway) fn between_requests(&self) {
+        self.body_complete();
         self.set(BETWEEN, IDLE);
     }
 
