@@ -27,23 +27,21 @@ async fn one_that_fails_is_put_aside_and_comes_back_and_is_away_longer_the_next_
     let gateway = Gateway::start(&pool(&[broken.address, good.address], outlier), &[]).await;
     let metrics = gateway.metrics.endpoint("pool", &broken.address.to_string());
     let mut client = gateway.client().await;
-    let mut failed = 0;
     for round in 1..=3_u32 {
+        let mut failed = 0;
         while !is_ejected(&gateway, &broken) {
             let response = client.request("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             failed += usize::from(response.status == 500);
             assert!(failed <= 3, "after three failures in a row nothing goes there");
         }
         let since = clock::monotonic();
-        assert_eq!(
-            (std::mem::take(&mut failed), metrics.ejections.get(), metrics.healthy.get()),
-            (3, u64::from(round), 0)
-        );
+        assert_eq!((metrics.ejections.get(), metrics.healthy.get()), (u64::from(round), 0));
+        // The first one of a later round may have failed while the round before was waited out.
+        assert!(failed == 3 || (failed == 2 && round > 1), "{failed}");
         while is_ejected(&gateway, &broken) && since.elapsed() < Duration::from_secs(10) {
             let response = client.request("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
             // The time may have ended just now, before the metric tells so.
             assert!(response.status == 200 || since.elapsed() >= Duration::from_millis(290) * round);
-            failed += usize::from(response.status == 500);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let (away, expected) = (since.elapsed(), Duration::from_millis(300) * round);
