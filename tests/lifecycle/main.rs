@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod clients;
+mod descriptors;
 mod terminate;
 mod upgrade;
 #[path = "../support/upstream.rs"]

@@ -42,6 +42,11 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts one, with this store, and waits until it serves.
     pub(crate) async fn start(store: &str) -> Self {
+        Self::start_under(store, "").await
+    }
+
+    /// The same, with what a shell is told first.
+    pub(crate) async fn start_under(store: &str, told: &str) -> Self {
         let (web, admin, folder) = (free(), free(), tempfile::tempdir().unwrap());
         let manager = Blocking::bind(folder.path().join("manager")).unwrap();
         manager.set_nonblocking(true).unwrap();
@@ -49,8 +54,8 @@ impl Gateway {
         let config = folder.path().join("flaggate.toml");
         fs::write(&config, configuration(web, admin, store, upstream("one").await)).unwrap();
         let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_flaggate"))
-            .args(["run", "--config"])
+        let child = Command::new("sh")
+            .args(["-c", &format!("{told}\nexec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_flaggate"), "run", "--config"])
             .arg(&config)
             .current_dir(folder.path())
             .env("NOTIFY_SOCKET", folder.path().join("manager"))
