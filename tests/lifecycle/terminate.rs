@@ -31,6 +31,8 @@ async fn stopping_under_load_fails_no_request() {
             &failed[..failed.len().min(5)],
             gateway.log()
         );
+        let lines = std::fs::read_to_string(gateway.file("access.log")).unwrap().lines().count();
+        assert!(lines >= answered, "{lines} lines of {answered} requests");
         all += answered;
     }
     println!("{rounds} stops: {all} requests, 0 failed, the slowest stop took {slowest:?}");

@@ -146,7 +146,7 @@ pub(crate) enum Told {
 fn configuration(web: SocketAddr, admin: SocketAddr, store: &str, upstream: SocketAddr) -> String {
     format!(
         "[[listeners]]\nname = \"web\"\naddress = \"{web}\"\nhttp2 = true\n[admin]\naddress = \"{admin}\"\n[store]\n{store}\n\
-         [access_log]\nenabled = false\n[upstreams.u]\nendpoints = [{{ address = \"{upstream}\" }}]\n\
+         [access_log]\npath = \"access.log\"\n[upstreams.u]\nendpoints = [{{ address = \"{upstream}\" }}]\n\
          [[routes]]\nname = \"all\"\nupstream = \"u\"\n"
     )
 }

@@ -31,7 +31,7 @@ const QUEUE: usize = 8192;
 /// Takes access lines; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    queue: Option<SyncSender<AccessLine>>,
+    queue: Option<SyncSender<Queued>>,
     dropped: IntCounter,
     sample: Share,
     errors: bool,
@@ -41,9 +41,16 @@ pub struct AccessLog {
     reopen: Arc<AtomicBool>,
 }
 
-/// The writing thread. Dropping it waits until the lines that were taken are written, once every [`AccessLog`] is gone.
+/// The writing thread. Dropping it waits until the lines that were taken are written; later ones are dropped.
 #[derive(Debug)]
-pub struct Writer(Option<JoinHandle<()>>);
+pub struct Writer(Option<(SyncSender<Queued>, JoinHandle<()>)>);
+
+/// What the writing thread is given.
+#[derive(Debug)]
+enum Queued {
+    Line(AccessLine),
+    End,
+}
 
 impl AccessLog {
     /// Starts the writing thread. `privacy` says how users are named; `dropped` counts the lines that found the queue full.
@@ -65,8 +72,8 @@ impl AccessLog {
         let (queue, lines) = sync_channel(QUEUE);
         let format = config.format;
         let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&lines, out, format))?;
-        log.queue = Some(queue);
-        Ok((log, Writer(Some(writer))))
+        log.queue = Some(queue.clone());
+        Ok((log, Writer(Some((queue, writer)))))
     }
 
     /// A log that takes nothing.
@@ -110,7 +117,7 @@ impl AccessLog {
     /// Hands a line to the writer; never waits.
     pub fn push(&self, line: AccessLine) {
         if let Some(queue) = &self.queue
-            && queue.try_send(line).is_err()
+            && queue.try_send(Queued::Line(line)).is_err()
         {
             self.dropped.inc();
         }
@@ -119,24 +126,28 @@ impl AccessLog {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take()
-            && thread.join().is_err()
-        {
+        let Some((queue, thread)) = self.0.take() else { return };
+        // It is told to end: somebody may hold the log for as long as the process lives.
+        if queue.send(Queued::End).is_err() || thread.join().is_err() {
             log::error!("the access log's thread panicked");
         }
     }
 }
 
-/// Writes lines until every sender is gone; flushes whenever the queue is empty.
-fn write(lines: &Receiver<AccessLine>, mut out: Out, format: AccessLogFormat) {
+/// Writes lines until the end; flushes whenever the queue is empty.
+fn write(lines: &Receiver<Queued>, mut out: Out, format: AccessLogFormat) {
     let mut buffer = String::with_capacity(64 * 1024);
-    let mut failing = false;
-    while let Ok(line) = lines.recv() {
+    let (mut failing, mut ended) = (false, false);
+    while !ended {
         buffer.clear();
-        let mut next = Some(line);
-        while let Some(line) = next {
-            line.render(format, &mut buffer);
-            next = if buffer.len() < 60 * 1024 { lines.try_recv().ok() } else { None };
+        let mut next = lines.recv().ok();
+        ended = next.is_none();
+        while let Some(queued) = next {
+            match queued {
+                Queued::Line(line) => line.render(format, &mut buffer),
+                Queued::End => ended = true,
+            }
+            next = if ended || buffer.len() >= 60 * 1024 { None } else { lines.try_recv().ok() };
         }
         let outcome = out.write(buffer.as_bytes());
         if let Err(error) = &outcome
