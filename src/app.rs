@@ -30,6 +30,7 @@ use self::{
     trace::Exporting,
     upgrade::{Taken, Upgrade},
 };
+pub use crate::admin::openapi;
 use crate::{
     config::{self, Config, StoreKind},
     demo,

@@ -32,6 +32,8 @@ mod track;
 mod traffic;
 mod trail;
 mod transfer;
+mod ui;
+mod ways;
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,8 +46,9 @@ use axum::{
 };
 use prometheus::Registry;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use utoipa_axum::router::OpenApiRouter;
 
-use self::{access::Rules, problem::Problem, refusal::Refusal};
+use self::{access::Rules, problem::Problem};
 use crate::{
     config,
     drain::Drain,
@@ -144,9 +147,9 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Admin) -> std::io::
     }
 }
 
-/// The routes of the admin API.
-pub fn router(admin: Admin) -> Router {
-    let collected = openapi::collecting()
+/// The routes of the admin API, with their annotations.
+fn collected() -> OpenApiRouter<Admin> {
+    openapi::collecting()
         .merge(health::router())
         .merge(gateways::router())
         .merge(access::router())
@@ -167,13 +170,27 @@ pub fn router(admin: Admin) -> Router {
         .merge(reload::router())
         .merge(live::router())
         .merge(ofrep::router())
-        .merge(openapi::viewer());
-    let (router, collected) = collected.split_for_parts();
+        .merge(ways::router())
+        .merge(openapi::viewer())
+}
+
+/// What `/openapi.json` shows.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    openapi::finish(&collected().into_openapi())
+}
+
+/// The routes of the admin API, and the dashboard.
+///
+/// # Panics
+/// A route does not say who may use it.
+pub fn router(admin: Admin) -> Router {
+    let (router, collected) = collected().split_for_parts();
     let document = openapi::finish(&collected);
     let rules = Rules::of_document(&document).expect("every route says what it asks for");
     let guarded = middleware::from_fn_with_state((admin.access.clone(), Arc::new(rules)), access::guard);
     let router = router
-        .fallback(async || Refusal::not_found("Not Found"))
+        .fallback(ui::fallback)
         .layer(Extension(openapi::Served::new(&document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))

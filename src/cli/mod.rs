@@ -39,7 +39,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
-    app::App,
+    app::{self, App},
     config::Config,
     telemetry::{LastLines, ProcessLog},
 };
@@ -133,6 +133,8 @@ enum Command {
     Import(transfer::Import),
     /// Make the store's flags, segments and deployments those of a folder of files: shows the plan, then does it.
     Apply(transfer::Apply),
+    /// Print the OpenAPI document of the admin API, which a gateway shows at `/openapi.json`.
+    Openapi,
     /// Make tokens for the admin API.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -188,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Apply(apply) => apply.run(),
+        Command::Openapi => say(&format!("{:#}", app::openapi())).map(|()| ExitCode::SUCCESS),
         Command::Token(TokenCommand::New(asked)) => token::new(&asked).map(|()| ExitCode::SUCCESS),
         Command::Eval { vectors: Some(vectors), quirks, .. } => eval_vectors(&vectors, quirks),
         Command::Eval { evaluate, .. } => start_logging("warn").and_then(|_last_lines| {

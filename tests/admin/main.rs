@@ -5,6 +5,7 @@ mod access;
 mod analytics;
 mod apply;
 mod conditional;
+mod dashboard;
 mod deployments;
 mod flags;
 mod guard;

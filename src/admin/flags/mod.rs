@@ -4,6 +4,7 @@ mod bulk;
 mod create;
 mod delete;
 pub(super) mod evaluate;
+mod explain;
 mod get;
 mod list;
 mod patch;
@@ -44,6 +45,7 @@ fn newer() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(rollback::rollback))
         .routes(routes!(preview::preview))
+        .routes(routes!(explain::explain))
         .layer(middleware::map_response(as_problems))
 }
 

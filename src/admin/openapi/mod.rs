@@ -147,6 +147,7 @@ pub(super) fn finish(collected: &utoipa::openapi::OpenApi) -> Value {
         "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
         "session": { "type": "apiKey", "in": "cookie", "name": "flaggate_session" },
     });
+    name_apart(&mut document["paths"]);
     let paths = document["paths"].as_object_mut();
     for operation in
         paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut).flat_map(Map::values_mut)
@@ -154,6 +155,23 @@ pub(super) fn finish(collected: &utoipa::openapi::OpenApi) -> Value {
         complete(operation);
     }
     document
+}
+
+/// Gives operations that are called alike ids of their own, by method and path: generators go by them.
+fn name_apart(paths: &mut Value) {
+    let mut all = Vec::new();
+    for (path, item) in paths.as_object().into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            all.push((path.clone(), method.clone(), operation["operationId"].clone()));
+        }
+    }
+    for (path, method, id) in &all {
+        if all.iter().filter(|(_, _, other)| other == id).count() > 1 {
+            let words = path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            let named = words.fold(method.clone(), |named, word| named + "_" + word);
+            paths[path][method]["operationId"] = named.into();
+        }
+    }
 }
 
 /// Adds what every operation has.

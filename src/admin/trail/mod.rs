@@ -1,6 +1,7 @@
 //! What happened to documents: the audit log, and the history of one.
 
 mod audit;
+mod changes;
 mod entry;
 mod history;
 
@@ -14,6 +15,7 @@ pub(super) use history::history_of;
 pub(super) fn router() -> OpenApiRouter<Admin> {
     OpenApiRouter::new()
         .routes(routes!(audit::audit))
+        .routes(routes!(changes::changes))
         .routes(routes!(history::history))
         .layer(middleware::map_response(as_problems))
 }

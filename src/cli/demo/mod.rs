@@ -2,7 +2,10 @@
 
 mod scenario;
 
-use std::{process::ExitCode, thread};
+use std::{
+    process::{Command, ExitCode, Stdio},
+    thread,
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -22,6 +25,9 @@ pub(super) struct Demo {
     /// Send a modest stream of simulated users to it.
     #[arg(long)]
     traffic: bool,
+    /// Show the dashboard in a browser, if there is a screen.
+    #[arg(long)]
+    open: bool,
     /// Tell a story, with users, and end with it.
     #[arg(long, value_enum)]
     scenario: Option<Scenario>,
@@ -48,11 +54,28 @@ impl Demo {
             faults.set(upstream, 0.0, delay);
         }
         app.start_demo(&faults, self.traffic.then_some(demo::MODEST))?;
+        let dashboard = format!("http://{admin}/ui/");
+        say(&format!("the dashboard: {dashboard}"))?;
+        if self.open {
+            open(&dashboard);
+        }
         say(&format!("the gateway: http://{gateway}   the flag service: http://{admin}   Ctrl-C stops"))?;
         say("try, in another terminal:\n")?;
         say(&demo::curl_lines(gateway, admin))?;
         app.serve()?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Opens a browser, where there is a screen and what opens things on it. Whoever sees none has the address.
+fn open(address: &str) {
+    if ["DISPLAY", "WAYLAND_DISPLAY"].into_iter().all(|name| std::env::var_os(name).is_none()) {
+        return;
+    }
+    let mut opening = Command::new("xdg-open");
+    opening.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Err(error) = opening.spawn() {
+        log::debug!("no browser was opened: {error}");
     }
 }
 
