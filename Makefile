@@ -1,24 +1,37 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api lint lint-deploy ci
+.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api ui ui-types test-ui lint lint-deploy ci
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: ## install what building and testing needs
 	@scripts/setup build test
 
-demo: setup ## build and run the demo: gateway on 8080, admin on 9090, five upstreams, simulated users
-	cargo run --locked --release -- demo --traffic
+# npm and Vite run again only when what they read has changed.
+ui/node_modules/.package-lock.json: ui/package.json ui/package-lock.json
+	@scripts/setup ui
+	cd ui && npm ci && touch node_modules/.package-lock.json
 
-demo-redis: setup ## build and run two gateways over one Redis: a change at one is served by both
+ui/dist/index.html: ui/node_modules/.package-lock.json $(shell find ui/src ui/public ui/index.html ui/*.js ui/*.ts -type f)
+	cd ui && npm run build
+
+ui: ui/dist/index.html ## build the dashboard into ui/dist, from where it is embedded (needs Node 20.19 or newer)
+
+ui-types: ui/node_modules/.package-lock.json ## write the dashboard's types anew, from what /openapi.json says
+	cargo run --locked --quiet -- openapi | (cd ui && node types.mjs)
+
+demo: setup ui ## build and run the demo: dashboard and admin on 9090, gateway on 8080, five upstreams, simulated users
+	cargo run --locked --release -- demo --traffic --open
+
+demo-redis: setup ui ## build and run two gateways over one Redis: a change at one is served by both
 	cargo build --locked --release
 	@scripts/demo-redis $(or $(CARGO_TARGET_DIR),target)/release/flaggate
 
-run: setup ## build and run the gateway with config/flaggate.toml
+run: setup ui ## build and run the gateway with config/flaggate.toml
 	cargo run --locked --release -- run
 
-release: ## build the distributed binary, target/distributed/flaggate, with profile-guided optimisation (about half an hour)
+release: ui ## build the distributed binary, target/distributed/flaggate, with profile-guided optimisation (about half an hour)
 	@scripts/setup build release
 	@scripts/release
 
@@ -66,6 +79,12 @@ test-api: setup ## send what /openapi.json allows, and more, to a demo gateway (
 	cargo build --locked
 	@scripts/test-api $(or $(CARGO_TARGET_DIR),target)/debug/flaggate
 
+test-ui: setup ui ## check the dashboard, and run it in a browser against the demo; pictures go to target/ui-screenshots
+	@scripts/setup ui-test
+	cd ui && npm run check
+	cargo build --locked
+	node --test tests/ui/*.test.mjs
+
 test-clients: setup ## run OpenFeature's Python and Node clients against the gateway (installs them below target/clients)
 	@tests/clients/run python node
 
@@ -79,4 +98,4 @@ lint: setup ## check format and lints
 lint-deploy: ## check what is in deploy/
 	@deploy/lint
 
-ci: lint test test-onnx ## what continuous integration runs
+ci: lint test test-onnx test-ui ## what continuous integration runs

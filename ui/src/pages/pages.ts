@@ -1,0 +1,29 @@
+// All pages: where they are, what they are called, who may see them. A page's code is loaded when it is opened.
+import type { Component } from "svelte";
+import type { Role } from "../api/types";
+import type { IconName } from "../parts/icons";
+
+export interface Page {
+  /** The address below /ui; `:name` stands for one part of it, which the page gets as a property. */
+  path: string;
+  title: string;
+  load: () => Promise<{ default: Component<Record<string, string>> }>;
+  /** Who may see it. Default: viewer. */
+  role?: Role;
+  /** It stands in the navigation. */
+  icon?: IconName;
+}
+
+const page = (path: string, title: string, load: () => Promise<{ default: unknown }>, more: Partial<Page> = {}): Page => ({
+  path,
+  title,
+  load: load as Page["load"],
+  ...more,
+});
+
+export const pages: Page[] = [
+  page("/", "Home", () => import("./home/Home.svelte"), { icon: "flow" }),
+  page("/flags", "Flags", () => import("./flags/Flags.svelte"), { icon: "flag" }),
+  page("/flags/:key", "Flag", () => import("./flag/Flag.svelte")),
+  page("/kill", "Kill switches", () => import("./kill/Kill.svelte"), { icon: "stop" }),
+];
