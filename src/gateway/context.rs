@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{
+    forwarded::scheme,
     request::Taken,
     token::{Tokens, Verified},
 };
@@ -78,8 +79,9 @@ impl<'r> Asker<'r> {
                     let drawn = cookie(headers, name).filter(|id| Uuid::try_parse(id).is_ok());
                     if drawn.is_none() {
                         let id = Uuid::new_v4().to_string();
-                        let set_cookie = Some(format!("{name}={id}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"));
-                        return Identity { user_id: id.into(), set_cookie };
+                        let secure = if scheme(self.request, self.taken) == "https" { "Secure; " } else { "" };
+                        let cookie = format!("{name}={id}; Path=/; Max-Age=31536000; {secure}HttpOnly; SameSite=Lax");
+                        return Identity { user_id: id.into(), set_cookie: Some(cookie) };
                     }
                     drawn.map(Cow::Borrowed)
                 }
@@ -337,6 +339,12 @@ mod tests {
             drawn.set_cookie.unwrap(),
             format!("anon={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", drawn.user_id)
         );
+        let over_https = request(&[("x-forwarded-proto", "https")]);
+        assert!(!identify(&over_https, false).set_cookie.unwrap().contains("Secure"), "anybody can say so");
+        assert!(identify(&over_https, true).set_cookie.unwrap().contains("; Secure; HttpOnly; "));
+        let encrypted = Taken { is_encrypted: true, ..stranger.clone() };
+        let drawn = asker(&config, &forged, &encrypted).identify();
+        assert!(drawn.set_cookie.unwrap().contains("; Secure; HttpOnly; "));
     }
 
     #[test]

@@ -15,15 +15,25 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
-pub(super) fn forwarded(request: &Parts, taken: &Taken, scheme: &str, prepared: &mut Prepared) {
-    let before =
-        |name: HeaderName| request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy);
-    match before(FORWARDED_FOR) {
+pub(super) fn forwarded(request: &Parts, taken: &Taken, prepared: &mut Prepared) {
+    let before = |name: &HeaderName| before(request, taken, name);
+    match before(&FORWARDED_FOR) {
         Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
         None => prepared.tell(&FORWARDED_FOR, &taken.client),
     }
-    prepared.tell(&FORWARDED_PROTO, before(FORWARDED_PROTO).unwrap_or(scheme));
-    prepared.tell(&FORWARDED_HOST, before(FORWARDED_HOST).unwrap_or(&taken.host));
+    prepared.tell(&FORWARDED_PROTO, scheme(request, taken));
+    prepared.tell(&FORWARDED_HOST, before(&FORWARDED_HOST).unwrap_or(&taken.host));
+}
+
+/// How the client speaks: what a trusted proxy says, else what this listener does.
+pub(super) fn scheme<'r>(request: &'r Parts, taken: &Taken) -> &'r str {
+    let own = if taken.is_encrypted { "https" } else { "http" };
+    before(request, taken, &FORWARDED_PROTO).unwrap_or(own)
+}
+
+/// What a trusted proxy says.
+fn before<'r>(request: &'r Parts, taken: &Taken, name: &HeaderName) -> Option<&'r str> {
+    request.headers.get(name).and_then(|value| value.to_str().ok()).filter(|_| taken.is_proxy)
 }
 
 /// Puts the path that is forwarded into the request.

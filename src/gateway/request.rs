@@ -69,6 +69,8 @@ pub(super) struct Taken {
     pub(super) host: String,
     /// The name that the client asked for when it connected (SNI); none without TLS.
     pub(super) asked_for: Option<Arc<str>>,
+    /// The listener encrypts.
+    pub(super) is_encrypted: bool,
     /// The canonical path.
     pub(super) path: String,
     /// The client's address.
@@ -181,7 +183,8 @@ impl Requests {
         rewrite(header, route, &path)?;
         let path = path.into_owned();
         let (asked_for, token) = (exchange.asked_for.clone(), OnceLock::new());
-        let taken = Taken { position, host, asked_for, path, client, peer, is_proxy, trusted, token };
+        let is_encrypted = self.listener.tls.is_some();
+        let taken = Taken { position, host, asked_for, is_encrypted, path, client, peer, is_proxy, trusted, token };
         self.take_request_id(header, &taken, exchange);
         self.require_token(header, &taken, exchange)?;
         Ok(taken)
@@ -361,8 +364,7 @@ impl Requests {
         if names.baggage {
             prepared.inject.extend(baggage(&request.headers, flags.variations()).map(|value| (BAGGAGE, value)));
         }
-        let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
-        forwarded(request, taken, scheme, &mut prepared);
+        forwarded(request, taken, &mut prepared);
         Ok(prepared)
     }
 
@@ -401,7 +403,8 @@ impl Taken {
     pub(super) fn for_testing(trusted: bool) -> Self {
         let (host, path, client) = ("h".to_owned(), "/a".to_owned(), "192.0.2.1".to_owned());
         let (peer, token) = (IpAddr::from([192, 0, 2, 1]), OnceLock::new());
-        Self { position: 0, host, asked_for: None, path, client, peer, is_proxy: false, trusted, token }
+        let (asked_for, is_encrypted, is_proxy) = (None, false, trusted);
+        Self { position: 0, host, asked_for, is_encrypted, path, client, peer, is_proxy, trusted, token }
     }
 }
 
