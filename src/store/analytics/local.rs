@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::{EXPERIMENT_KEPT, Experience, Experiment, MOST_EXPERIMENTS, Record, SHORT, Span, Step, touched};
 use crate::{
     model::{Arm, ArmCounts, Subject, Visitors},
-    store::counters::{arm, decode, decode_sketch, encode, encode_sketch, name, subject, subject_name},
+    store::counters::{add_to_sketch, arm, decode, decode_sketch, encode, name, subject, subject_name},
 };
 
 /// Rows to be read.
@@ -125,11 +125,13 @@ pub(in crate::store) fn deliver<W: Write>(
     rows.put(&seen, experience.number.to_string().as_bytes())?;
     let second = now.as_second();
     for (arm, users) in &experience.visits {
+        let mut new = Visitors::default();
+        users.iter().for_each(|user| new.add(Visitors::place(*user)));
         for seconds in [SHORT, Step::Hour.seconds()] {
             let row = visitors_key(seconds, second.div_euclid(seconds), arm);
-            let mut sketch: Visitors = rows.get(&row)?.and_then(|bytes| decode_sketch(&bytes)).unwrap_or_default();
-            users.iter().for_each(|user| sketch.add(Visitors::place(*user)));
-            rows.put(&row, &encode_sketch(&sketch))?;
+            if let Some(bytes) = add_to_sketch(&rows.get(&row)?.unwrap_or_default(), &new) {
+                rows.put(&row, &bytes)?;
+            }
         }
     }
     let mut open = Open { metas: BTreeMap::new(), begun: 0, now: now.as_millisecond() };

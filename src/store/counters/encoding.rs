@@ -56,10 +56,63 @@ fn requests(counts: &ArmCounts) -> Vec<u8> {
 }
 
 /// A sketch by itself.
-pub(in crate::store) fn encode_sketch<const REGISTERS: usize>(sketch: &Sketch<REGISTERS>) -> Vec<u8> {
+#[cfg(test)]
+fn encode_sketch<const REGISTERS: usize>(sketch: &Sketch<REGISTERS>) -> Vec<u8> {
     let mut body = Vec::new();
     users(&mut body, sketch);
     body
+}
+
+/// Adds a sketch to one that was written, or begins one; none: nothing changes. This goes over the bytes in order and builds
+/// nothing, as a sketch of many users has thousands of registers, and few of them change at a time.
+pub(in crate::store) fn add_to_sketch<const REGISTERS: usize>(
+    mut bytes: &[u8],
+    more: &Sketch<REGISTERS>,
+) -> Option<Vec<u8>> {
+    let before = bytes;
+    let count = read(&mut bytes).unwrap_or_default();
+    let mut known = Known { bytes, left: count, next: 0 };
+    let mut more = more.registers().peekable();
+    let mut merged = Vec::with_capacity(usize::try_from(count).unwrap_or_default().min(REGISTERS) + more.size_hint().0);
+    let mut is_changed = false;
+    for (register, rank) in known.by_ref() {
+        while let Some(new) = more.next_if(|(new, _)| u64::from(*new) < register) {
+            merged.push(new);
+            is_changed = true;
+        }
+        let register = u16::try_from(register).ok().filter(|register| usize::from(*register) < REGISTERS);
+        let Some(register) = register else { break };
+        let new = more.next_if(|(new, _)| *new == register).map_or(0, |(_, rank)| rank);
+        is_changed |= new > rank;
+        merged.push((register, rank.max(new)));
+    }
+    is_changed |= more.peek().is_some();
+    merged.extend(more);
+    if !is_changed && !before.is_empty() {
+        return None;
+    }
+    let mut body = Vec::with_capacity(before.len() + 3 * merged.len() / 2);
+    write_registers(&mut body, merged.len(), merged.into_iter());
+    Some(body)
+}
+
+/// The registers of a sketch that was written, as far as they can be read.
+struct Known<'b> {
+    bytes: &'b [u8],
+    left: u64,
+    next: u64,
+}
+
+impl Iterator for Known<'_> {
+    type Item = (u64, u8);
+
+    fn next(&mut self) -> Option<(u64, u8)> {
+        self.left = self.left.checked_sub(1)?;
+        let told = read(&mut self.bytes)?;
+        let register = self.next.checked_add(told / RANKS)?;
+        self.next = register.checked_add(1)?;
+        Some((register, u8::try_from(told % RANKS + 1).ok()?))
+    }
 }
 
 /// The sketch that was written; none: it was not.
@@ -81,9 +134,13 @@ pub(in crate::store) fn decode(mut bytes: &[u8], into: &mut ArmCounts) -> bool {
 }
 
 fn users<const REGISTERS: usize>(body: &mut Vec<u8>, users: &Sketch<REGISTERS>) {
-    number(body, users.registers().count() as u64);
+    write_registers(body, users.registers().count(), users.registers());
+}
+
+fn write_registers(body: &mut Vec<u8>, count: usize, registers: impl Iterator<Item = (u16, u8)>) {
+    number(body, count as u64);
     let mut next = 0;
-    for (register, rank) in users.registers() {
+    for (register, rank) in registers {
         number(body, (u64::from(register) - next) * RANKS + u64::from(rank.max(1) - 1));
         next = u64::from(register) + 1;
     }
@@ -169,6 +226,27 @@ mod tests {
             hashes.into_iter().for_each(|hash| users.add(Users::place(hash)));
             users
         })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_added_to_bytes_is_what_is_added_to_the_sketch(
+            before in prop::collection::vec(any::<u64>(), 0..400),
+            after in prop::collection::vec(any::<u64>(), 0..400),
+        ) {
+            let sketch = |hashes: &[u64]| {
+                let mut sketch = Visitors::default();
+                hashes.iter().for_each(|hash| sketch.add(Visitors::place(*hash)));
+                sketch
+            };
+            let (written, more) = (encode_sketch(&sketch(&before)), sketch(&after));
+            let both = sketch(&[before, after].concat());
+            let added = add_to_sketch(&written, &more);
+            prop_assert_eq!(decode_sketch::<16_384>(added.as_ref().unwrap_or(&written)), Some(both));
+            let again = add_to_sketch(added.as_ref().unwrap_or(&written), &more);
+            prop_assert_eq!(again, None, "nothing is new");
+            prop_assert_eq!(add_to_sketch(&[], &more), Some(encode_sketch(&more)));
+        }
     }
 
     fn any_counts() -> impl Strategy<Value = ArmCounts> {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::StoreError;
 use crate::model::{Arm, ArmCounts};
 
-pub(super) use encoding::{decode, decode_sketch, encode, encode_sketch};
+pub(super) use encoding::{add_to_sketch, decode, decode_sketch, encode};
 pub use evaluations::Evaluations;
 pub use flush::flush_counts;
 pub use memory::MemoryCounters;
