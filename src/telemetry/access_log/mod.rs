@@ -45,12 +45,8 @@ pub struct AccessLog {
 #[derive(Debug)]
 pub struct Writer(Option<(SyncSender<Queued>, JoinHandle<()>)>);
 
-/// What the writing thread is given.
-#[derive(Debug)]
-enum Queued {
-    Line(AccessLine),
-    End,
-}
+/// What the writing thread is given; nothing is the end.
+type Queued = Option<AccessLine>;
 
 impl AccessLog {
     /// Starts the writing thread. `privacy` says how users are named; `dropped` counts the lines that found the queue full.
@@ -117,7 +113,7 @@ impl AccessLog {
     /// Hands a line to the writer; never waits.
     pub fn push(&self, line: AccessLine) {
         if let Some(queue) = &self.queue
-            && queue.try_send(Queued::Line(line)).is_err()
+            && queue.try_send(Some(line)).is_err()
         {
             self.dropped.inc();
         }
@@ -128,7 +124,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let Some((queue, thread)) = self.0.take() else { return };
         // It is told to end: somebody may hold the log for as long as the process lives.
-        if queue.send(Queued::End).is_err() || thread.join().is_err() {
+        if queue.send(None).is_err() || thread.join().is_err() {
             log::error!("the access log's thread panicked");
         }
     }
@@ -144,8 +140,8 @@ fn write(lines: &Receiver<Queued>, mut out: Out, format: AccessLogFormat) {
         ended = next.is_none();
         while let Some(queued) = next {
             match queued {
-                Queued::Line(line) => line.render(format, &mut buffer),
-                Queued::End => ended = true,
+                Some(line) => line.render(format, &mut buffer),
+                None => ended = true,
             }
             next = if ended || buffer.len() >= 60 * 1024 { None } else { lines.try_recv().ok() };
         }
