@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers soak measure-upstream measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api ui ui-types test-ui lint lint-deploy ci
+.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers soak measure-upstream measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api ui ui-types ui-screenshots test-ui lint lint-deploy ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ test-ui: setup ui ## check the dashboard, and run it in a browser against the de
 	cd ui && npm run check
 	cargo build --locked
 	node --test tests/ui/*.test.mjs
+
+ui-screenshots: test-ui ## renew the pictures of the README
+	cp target/ui-screenshots/home.png target/ui-screenshots/flag.png docs/images/
 
 test-clients: setup ## run OpenFeature's Python and Node clients against the gateway (installs them below target/clients)
 	@tests/clients/run python node

@@ -190,7 +190,8 @@ check("the keyboard suffices", async () => {
   await page.getByRole("dialog").waitFor({ state: "detached" });
   await page.getByRole("link", { name: "Flags", exact: true }).focus();
   await page.keyboard.press("Enter");
-  await page.getByRole("link", { name: "checkout-canary" }).focus();
+  // Home has links of this name as well.
+  await page.getByRole("row").getByRole("link", { name: "checkout-canary" }).focus();
   await page.keyboard.press("ArrowDown");
   await until("the next row has the focus", () => page.evaluate(() => document.activeElement.textContent === "checkout-color"));
 });

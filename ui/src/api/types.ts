@@ -134,3 +134,34 @@ export interface Explanation {
   prerequisites_met: boolean;
   steps: Record<string, unknown>[];
 }
+
+/** What would become of a request. */
+export interface Explained {
+  revision: string;
+  listener: string;
+  route: string | null;
+  refused?: { status: number; code: string; detail: string };
+  peer?: { address: string; client: string; trusted: boolean };
+  decision?: { strategy: string; upstream: string; fell_back: boolean; available: boolean; mirrored: boolean };
+  strategies?: { strategy: string; flag?: string; variation?: string; upstream?: string; result: string }[];
+  context?: { user_id: string; attributes: Record<string, unknown> };
+  flags?: (Explanation & { evaluated?: boolean })[];
+  forwarded?: { method: string; host: string; path: string; headers: Record<string, string> };
+}
+
+export interface Diagnostics {
+  revision: string;
+  flags: number;
+  segments: number;
+  documents: { kind: string; key: string; pointer: string; message: string; effect: string; last_good_served: boolean }[];
+  missing_flags: string[];
+  store: {
+    applied: { epoch: string; number: number } | null;
+    applied_at: string | null;
+    store_up: boolean;
+    last_error: string | null;
+    stale_since: string | null;
+    from_backup: boolean;
+    alarm: { because: "empty" | "older" } | null;
+  };
+}

@@ -26,4 +26,7 @@ export const pages: Page[] = [
   page("/flags", "Flags", () => import("./flags/Flags.svelte"), { icon: "flag" }),
   page("/flags/:key", "Flag", () => import("./flag/Flag.svelte")),
   page("/kill", "Kill switches", () => import("./kill/Kill.svelte"), { icon: "stop" }),
+  page("/explain", "Explain", () => import("./explain/Explain.svelte"), { icon: "search" }),
+  page("/audit", "Audit log", () => import("./audit/Audit.svelte"), { icon: "log", role: "admin" }),
+  page("/diagnostics", "Diagnostics", () => import("./diagnostics/Diagnostics.svelte"), { icon: "pulse" }),
 ];
