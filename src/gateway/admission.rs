@@ -41,7 +41,7 @@ pub(super) fn as_http1(header: &mut RequestHeader) -> Result<(), Refusal> {
 
 /// Checks what is the same for every route; gives the host in lower case and without its port.
 pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
-    if matches!(header.method, Method::TRACE | Method::CONNECT) {
+    if !is_taken(&header.method) {
         return Err((405, "this method is not taken"));
     }
     let authority_bytes = header.uri.authority().map_or(0, |authority| authority.as_str().len());
@@ -57,7 +57,7 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
         return Err((400, "a header's name has an underscore"));
     }
     let lengths: SmallVec<[&HeaderValue; 2]> = header.headers.get_all("content-length").iter().collect();
-    let canonical = lengths.iter().all(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
+    let canonical = lengths.iter().all(|length| is_canonical(length.as_bytes()));
     let is_coded = header.headers.contains_key(TRANSFER_ENCODING);
     if lengths.len() > 1 || !canonical || (is_coded && !(lengths.is_empty() && is_chunked_once(&header.headers))) {
         return Err((400, "the length of the body is ambiguous"));
@@ -78,6 +78,55 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
         return Err((400, "the Host is not valid"));
     }
     Ok(authority.host().to_ascii_lowercase())
+}
+
+/// The methods that are taken besides those that everybody knows: the others of the IANA registry, but `PRI`.
+const METHODS: [&str; 30] = [
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
+
+/// Whether a method is taken: a registered one that neither shows the request to its client nor opens a tunnel. Methods are
+/// case-sensitive.
+fn is_taken(method: &Method) -> bool {
+    let is_known = matches!(
+        *method,
+        Method::GET | Method::POST | Method::PUT | Method::DELETE | Method::HEAD | Method::OPTIONS | Method::PATCH
+    );
+    is_known || METHODS.contains(&method.as_str())
+}
+
+/// Whether a length is written in the one way that everybody reads alike.
+fn is_canonical(length: &[u8]) -> bool {
+    !length.is_empty() && length.iter().all(u8::is_ascii_digit) && (length.len() == 1 || length[0] != b'0')
 }
 
 /// The codings that may come before `chunked`; a recipient that knows no such coding must not guess where the body ends.

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use jiff::Timestamp;
-use pingora::{Error, ErrorType, Result};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -69,6 +68,8 @@ pub struct Exchange {
     pub(super) failed: SmallVec<[usize; 4]>,
     pub(super) upstream_time: Option<Duration>,
     pub(super) body_bytes: u64,
+    /// Whether its body is not whole yet.
+    pub(super) awaits_body: bool,
     /// Flags were evaluated without the user's profile, which did not come in time.
     pub(super) profile_unavailable: bool,
     /// What went wrong, in one word.
@@ -104,6 +105,7 @@ impl Exchange {
             failed: SmallVec::new(),
             upstream_time: None,
             body_bytes: 0,
+            awaits_body: false,
             profile_unavailable: false,
             failure: None,
             _in_flight: in_flight,
@@ -147,13 +149,11 @@ impl Exchange {
         }
     }
 
-    /// Fails when the request's body comes more slowly than at `rate` bytes a second.
-    pub(super) fn check_body_rate(&self, rate: u64) -> Result<()> {
+    /// Whether the request's body comes more slowly than at `rate` bytes a second, and the upstream waits for it.
+    pub(super) fn body_is_slow(&self, rate: u64) -> bool {
         let elapsed = clock::monotonic().duration_since(self.started);
-        if elapsed > BODY_GRACE && self.body_bytes < elapsed.as_secs() * rate && self.upstream_time.is_none() {
-            return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16())));
-        }
-        Ok(())
+        let is_slow = elapsed > BODY_GRACE && self.body_bytes < elapsed.as_secs().saturating_mul(rate);
+        is_slow && self.awaits_body && self.upstream_time.is_none()
     }
 
     /// The endpoint that was tried last.

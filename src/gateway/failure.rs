@@ -18,9 +18,12 @@ pub(super) const NO_ENDPOINT: &str = "no_endpoint";
 /// The code of a request whose client went away.
 pub(super) const CLIENT_CLOSED: &str = "client_closed";
 
+/// The code of a request that its upstream did not answer in time.
+pub(super) const TIMED_OUT: &str = "upstream_timed_out";
+
 /// The codes of requests that their upstream did not answer.
 const UPSTREAMS: [&str; 6] =
-    [NO_ENDPOINT, "upstream_timed_out", "connect_timed_out", "connect_failed", "upstream_closed", "upstream_invalid"];
+    [NO_ENDPOINT, TIMED_OUT, "connect_timed_out", "connect_failed", "upstream_closed", "upstream_invalid"];
 
 /// Whether a failure of this code is the upstream's.
 pub(super) fn is_upstreams(code: &str) -> bool {
@@ -167,7 +170,7 @@ impl Failure {
     }
 
     fn timed_out() -> Self {
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timed_out", "the upstream did not answer in time")
+        Self::new(StatusCode::GATEWAY_TIMEOUT, TIMED_OUT, "the upstream did not answer in time")
     }
 
     /// Whether it is the gateway's own fault.

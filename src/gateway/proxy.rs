@@ -97,6 +97,12 @@ impl Gateway {
         failure::respond(session, &exchange.request_id, exchange.explained.as_ref(), failure).await
     }
 
+    /// Whether a client takes too long for a body. A call of gRPC may pause between its messages.
+    fn waits_for_body(&self, session: &Session, exchange: &Exchange) -> bool {
+        let rate = exchange.routing.config.listeners[self.listener].min_body_rate;
+        exchange.body_is_slow(rate) && !grpc::is_call(session.req_header())
+    }
+
     /// The copy of a request that is about to be sent: made with the first try.
     fn shadow(&self, session: &mut Session, request: &RequestHeader, exchange: &mut Exchange) -> Shadow {
         if exchange.tries > 1 {
@@ -156,10 +162,10 @@ impl ProxyHttp for Gateway {
                 upstreams.count_request(prepared.upstream, exchange.started);
                 let time = upstreams.request_timeout(prepared.upstream);
                 exchange.response_due = Some(exchange.started + time);
-                let has_body = !session.is_body_empty();
+                exchange.awaits_body = !session.is_body_empty();
                 if let Some(deadline) = Deadline::of(session.stream()) {
                     deadline.await_response(remaining(exchange.response_due));
-                    if has_body {
+                    if exchange.awaits_body {
                         deadline.await_body();
                     }
                 }
@@ -265,8 +271,11 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.shadow.take_body(body.as_ref(), end_of_stream);
-        if let (true, Some(deadline)) = (end_of_stream, Deadline::of(session.stream())) {
-            deadline.body_complete();
+        if end_of_stream {
+            exchange.awaits_body = false;
+            if let Some(deadline) = Deadline::of(session.stream()) {
+                deadline.body_complete();
+            }
         }
         let Some(prepared) = &exchange.prepared else { return Ok(()) };
         if session.was_upgraded() {
@@ -276,9 +285,9 @@ impl ProxyHttp for Gateway {
         if exchange.body_bytes > exchange.routing.config.routes[prepared.route].body_limit {
             return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::PAYLOAD_TOO_LARGE.as_u16())));
         }
-        if session.as_downstream().is_http2() {
-            // A stream has no deadline as a connection has (`Deadline`).
-            exchange.check_body_rate(exchange.routing.config.listeners[self.listener].min_body_rate)?;
+        // A stream has no deadline as a connection has (`Deadline`).
+        if session.as_downstream().is_http2() && self.waits_for_body(session, exchange) {
+            return Err(Error::new_down(ErrorType::HTTPStatus(StatusCode::REQUEST_TIMEOUT.as_u16())));
         }
         Ok(())
     }
@@ -366,13 +375,15 @@ impl ProxyHttp for Gateway {
         let deadline = Deadline::of(session.stream());
         let failure = if exchange.flip.as_ref().is_some_and(|flip| flip.is_over()) {
             Failure::drained()
-        } else if deadline.is_some_and(|deadline| deadline.body_is_late()) {
+        } else if deadline.is_some_and(|deadline| deadline.body_is_late()) || self.waits_for_body(session, exchange) {
             Failure::request_too_slow()
         } else {
             Failure::of(error, deadline.is_some_and(|deadline| deadline.response_is_late()), exchange.failure)
         };
         exchange.failure = Some(failure.code);
-        if failure::is_upstreams(failure.code) && exchange.upstream_time.is_none() {
+        // An endpoint cannot answer what it was not sent yet.
+        let is_owed = exchange.awaits_body && failure.code == failure::TIMED_OUT;
+        if failure::is_upstreams(failure.code) && exchange.upstream_time.is_none() && !is_owed {
             exchange.endpoint_answered(false);
         }
         if failure.is_ours() {

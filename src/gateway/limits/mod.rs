@@ -72,7 +72,8 @@ impl Limits {
 
 impl Limit {
     fn new(config: RateLimit, limited: IntCounter) -> Self {
-        let interval = u64::try_from(config.interval().as_micros()).unwrap_or(u64::MAX);
+        // Rounded up: nobody gets more than the rate.
+        let interval = u64::try_from(config.interval().as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
         let keys = if config.per == Per::Route { 1 } else { config.max_keys };
         let table = Table::new(interval, config.burst, keys);
         Self { config, table, hashes: RandomState::new(), start: clock::monotonic(), limited }
@@ -105,7 +106,7 @@ impl Limit {
             self.limited.inc();
             Failure::limited(Limited {
                 requests: self.config.requests,
-                window: self.config.window.as_secs(),
+                window: self.config.window.as_secs_f64().ceil() as u64,
                 wait: wait.div_ceil(1_000_000).max(1),
             })
         })

@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The places of a bucket: one line of the processor's cache.
 const PLACES: usize = 8;
 
-/// The bits of a time, in microseconds: it comes round after 12 days.
+/// The bits of a time, in ticks: it comes round after 12 days, or after 256 times what a burst takes to come back.
 const TIME_BITS: u32 = 40;
 
 /// The bits of an entry that hold the time.
 const TIME: u64 = (1 << TIME_BITS) - 1;
+
+/// The bits of the longest time to make up for: of those that come round hardly any looks like one.
+const MOST_BITS: u32 = 32;
 
 /// How far apart the times of two threads may be, in microseconds.
 const SLACK: u64 = 60_000_000;
@@ -26,8 +29,11 @@ const SLACK: u64 = 60_000_000;
 pub(super) struct Table {
     /// Entries: part of the key's hash above, the time when it has made up for everything below; 0: nobody's.
     entries: Box<[AtomicU64]>,
+    /// Microseconds; one, unless a burst takes more than an hour to come back.
+    tick: u64,
+    /// Ticks between two requests.
     interval: u64,
-    /// The time that a whole burst takes to come back.
+    /// The ticks that a whole burst takes to come back.
     most: u64,
 }
 
@@ -43,12 +49,15 @@ impl Table {
     pub(super) fn new(interval: u64, burst: u64, keys: usize) -> Self {
         // Twice as many places as keys, so that hardly any bucket is full.
         let entries = (2 * keys).next_power_of_two().max(PLACES);
-        let interval = interval.max(1);
-        Self { entries: (0..entries).map(|_| AtomicU64::new(0)).collect(), interval, most: interval * burst.max(1) }
+        let tick = ((interval * burst.max(1)) >> MOST_BITS) + 1;
+        let interval = interval.div_ceil(tick).max(1);
+        let entries = (0..entries).map(|_| AtomicU64::new(0)).collect();
+        Self { entries, tick, interval, most: interval * burst.max(1) }
     }
 
     /// Takes one request of a key, by its hash, at a time in microseconds.
     pub(super) fn take(&self, hash: u64, now: u64) -> Result<(), Over> {
+        let now = now / self.tick;
         let key = hash >> TIME_BITS | 1;
         let bucket = hash as usize & (self.entries.len() / PLACES - 1);
         let bucket = &self.entries[bucket * PLACES..][..PLACES];
@@ -56,7 +65,7 @@ impl Table {
             let (place, seen, debt) = self.place(bucket, key, now);
             let debt = debt + self.interval;
             if debt > self.most {
-                return Err(Over { wait: debt - self.most });
+                return Err(Over { wait: (debt - self.most) * self.tick });
             }
             let entry = key << TIME_BITS | (now.wrapping_add(debt) & TIME);
             // Who was faster may have been the same key.
@@ -82,10 +91,11 @@ impl Table {
         least
     }
 
-    /// The time until an entry has made up for everything; what is longer than it can be has come round.
+    /// The time until an entry has made up for everything: no more than a burst takes, even for a thread that is late. What
+    /// is longer than it can be has come round.
     fn debt(&self, entry: u64, now: u64) -> u64 {
         let left = entry.wrapping_sub(now) & TIME;
-        if left > self.most + SLACK { 0 } else { left }
+        if left > self.most + SLACK / self.tick { 0 } else { left.min(self.most) }
     }
 }
 
@@ -127,6 +137,20 @@ mod tests {
         assert_eq!(taken(&table, 7, end + 100_000, 20), 1);
         assert_eq!(taken(&table, 7, end + 300_000, 20), 2);
         assert_eq!(taken(&table, 7, end + 20 * TIME / 30, 20), 5);
+    }
+
+    #[test]
+    fn who_comes_back_after_weeks_has_a_whole_burst() {
+        const DAY: u64 = 24 * 3600 * 1_000_000;
+        let table = Table::new(DAY, 6, 10);
+        assert_eq!(taken(&table, 7, DAY, 20), 6);
+        assert_eq!(table.take(7, DAY + 1), Err(Over { wait: table.interval * table.tick }), "one comes back in a day");
+        for days in 1..6 {
+            assert_eq!(taken(&table, 7, (1 + 20 * days) * DAY, 20), 6, "after {days} times 20 days");
+            assert_eq!(taken(&table, 7, (1 + 20 * days) * DAY + 2 * DAY + DAY / 100, 20), 2);
+            assert_eq!(taken(&table, 7, (1 + 20 * days) * DAY + 10 * DAY, 20), 6);
+            assert_eq!(taken(&table, 7, (1 + 20 * days) * DAY + 10 * DAY, 20), 0);
+        }
     }
 
     #[test]
