@@ -1,6 +1,6 @@
 # `make run` runs the gateway; `make test` runs all tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers soak measure-upstream measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api ui ui-types ui-screenshots test-ui lint lint-deploy ci
+.PHONY: help setup demo demo-redis run release bench bench-instructions bench-peers soak measure-upstream measure-slow measure-lifecycle measure-redis measure-live measure-events measure-takeover measure-metrics simulate-judge test test-onnx test-clients test-clients-all test-api ui ui-types ui-screenshots test-ui lint lint-deploy ci
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,13 +49,18 @@ bench-instructions: ## count the instructions of a request and of an evaluation;
 	@scripts/setup build instructions
 	@scripts/bench-instructions
 
+measure-slow: setup ## attack a debug build with slowhttptest: 1 000 slow headers, bodies and readers (about a minute)
+	@scripts/setup build slow
+	@cargo build --locked
+	@benches/slow $(or $(CARGO_TARGET_DIR),target)/debug/flaggate
+
 soak: ## run the distributed binary under load for MINUTES (120), while flags change, and tell whether its memory grows
 	@scripts/setup build release
 	@[ -x $(or $(CARGO_TARGET_DIR),target)/distributed/flaggate ] || scripts/release
 	@benches/soak $(or $(CARGO_TARGET_DIR),target)/distributed/flaggate --minutes $(or $(MINUTES),120)
 
 measure-upstream: setup ## attack a gateway with 1 000 slow clients of each kind, cut answers off, reset connections (about 5 minutes)
-	FLAGGATE_MEASURE=full cargo test --locked --test upstream -- faults:: slow:: retries:: --nocapture --test-threads 1
+	FLAGGATE_MEASURE=full cargo test --locked --test upstream -- faults:: resets:: slow:: retries:: --nocapture --test-threads 1
 
 measure-lifecycle: setup ## stop a gateway 50 times and upgrade it 20 times under load (about 2 minutes)
 	FLAGGATE_MEASURE=full cargo test --locked --test lifecycle -- --nocapture --test-threads 1

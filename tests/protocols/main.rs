@@ -10,6 +10,8 @@ mod listeners;
 #[path = "../support/process.rs"]
 mod process;
 mod servers;
+mod slow;
+mod taken;
 mod tools;
 #[path = "../support/upstream.rs"]
 mod upstream;

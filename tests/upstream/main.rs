@@ -11,6 +11,7 @@ mod limits;
 mod mirror;
 mod outliers;
 mod profiles;
+mod resets;
 mod retries;
 mod routing;
 mod slow;
