@@ -112,7 +112,6 @@ async fn until_reset(stream: &mut TcpStream, reset: Reset, counts: &Counts) -> O
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[expect(clippy::print_stdout, reason = "the figures are what this is for")]
 async fn no_post_comes_twice_wherever_a_connection_is_reset() {
     let counts = Arc::new(Counts::default());
     let wanted = rounds(1_000, 10_000);
