@@ -114,4 +114,4 @@ lint: setup ## check format and lints
 lint-deploy: ## check what is in deploy/
 	@deploy/lint
 
-ci: lint test test-onnx test-ui bench-instructions ## what continuous integration runs
+ci: lint test test-onnx test-ui ## what continuous integration runs
