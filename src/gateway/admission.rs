@@ -1,5 +1,7 @@
 //! What the gateway takes, whatever the route: everything ambiguous is refused.
 
+use std::net::Ipv6Addr;
+
 use http::{
     HeaderMap, HeaderValue, Method, Version,
     header::{COOKIE, HOST, TRANSFER_ENCODING},
@@ -16,6 +18,10 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Why a request is refused: the status and what the client is told.
 pub(super) type Refusal = (u16, &'static str);
+
+/// Of a head that is too large.
+pub(super) const TOO_MANY_HEADERS: Refusal =
+    (431, "there are more than 100 header fields, or more than 64 KiB of them");
 
 /// Gives a request of HTTP/2 the form that it would have in HTTP/1.1: with a `Host`, a target that is a path, and one
 /// `Cookie` (RFC 9113, 8.2.3 and 8.3.1). What follows need not know of the difference.
@@ -51,7 +57,7 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
     }
     let bytes: usize = header.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if header.headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-        return Err((431, "there are more than 100 header fields, or more than 64 KiB of them"));
+        return Err(TOO_MANY_HEADERS);
     }
     if header.headers.keys().any(|name| name.as_str().contains('_')) {
         return Err((400, "a header's name has an underscore"));
@@ -73,11 +79,23 @@ pub(super) fn admissible(header: &RequestHeader) -> Result<String, Refusal> {
         (None, None, Some(authority)) => authority,
         _ => return Err((400, "there must be exactly one Host")),
     };
-    let authority: http::uri::Authority = host.parse().map_err(|_| (400, "the Host is not valid"))?;
-    if host.contains('@') || authority.host().is_empty() {
-        return Err((400, "the Host is not valid"));
-    }
-    Ok(authority.host().to_ascii_lowercase())
+    host_of(host).map(str::to_ascii_lowercase).ok_or((400, "the Host is not valid"))
+}
+
+/// The host of `host[:port]`: a name of letters, digits, dashes and underscores, or an address.
+fn host_of(text: &str) -> Option<&str> {
+    let end = text.find(']').map_or_else(|| text.find(':'), |end| Some(end + 1)).unwrap_or(text.len());
+    let (host, port) = text.split_at(end);
+    let is_port =
+        |port: &str| port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.len() <= 253 && host.split('.').all(is_label),
+    };
+    (is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))).then_some(host)
 }
 
 /// The methods that are taken besides those that everybody knows: the others of the IANA registry, but `PRI`.
@@ -161,4 +179,69 @@ fn has_path(header: &RequestHeader) -> bool {
     let target = header.raw_path();
     let starts = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     header.version == Version::HTTP_2 || target.starts_with(b"/") || starts(b"http://") || starts(b"https://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for (text, host) in [
+            ("shop.example", "shop.example"),
+            ("Shop.Example:8080", "Shop.Example"),
+            ("a_b-c.example:1", "a_b-c.example"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("127.0.0.1:65535", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[2001:db8::1]:8080", "[2001:db8::1]"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(host_of(text), Some(host), "{text}");
+        }
+        let long = format!("{}example", "a.".repeat(124));
+        for text in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:99999",
+            "a:x",
+            "a:-1",
+            "a:+1",
+            "a:1:2",
+            ":80",
+            "a b",
+            "u@a",
+            "u:p@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%2eb",
+            "a,b",
+            "a;b",
+            "a\\b",
+            "[",
+            "[]",
+            "]",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1]:",
+            "[::1]:x",
+            "[fe80::1%25eth0]",
+            "[127.0.0.1]",
+            "[gg::]",
+            "a]",
+            "*.example",
+            "é",
+            &long,
+        ] {
+            assert_eq!(host_of(text), None, "{text}");
+        }
+    }
 }

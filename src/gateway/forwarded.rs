@@ -16,13 +16,27 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: continued from a trusted proxy, begun anew for anyone else.
 pub(super) fn forwarded(request: &Parts, taken: &Taken, prepared: &mut Prepared) {
-    let before = |name: &HeaderName| before(request, taken, name);
-    match before(&FORWARDED_FOR) {
-        Some(before) => prepared.tell(&FORWARDED_FOR, &format!("{before}, {}", taken.peer)),
-        None => prepared.tell(&FORWARDED_FOR, &taken.client),
+    if taken.is_proxy {
+        prepared.tell(&FORWARDED_FOR, &hops(request, taken));
+    } else {
+        prepared.tell(&FORWARDED_FOR, &taken.client);
     }
     prepared.tell(&FORWARDED_PROTO, scheme(request, taken));
-    prepared.tell(&FORWARDED_HOST, before(&FORWARDED_HOST).unwrap_or(&taken.host));
+    prepared.tell(&FORWARDED_HOST, before(request, taken, &FORWARDED_HOST).unwrap_or(&taken.host));
+}
+
+/// Who came before a trusted proxy, and the proxy. Several lines are one list (RFC 9110, 5.3); one that is no text leaves
+/// unknown who came before it.
+fn hops(request: &Parts, taken: &Taken) -> String {
+    let mut hops = String::new();
+    for line in request.headers.get_all(&FORWARDED_FOR) {
+        match line.to_str() {
+            Ok(line) if line.trim().is_empty() => {}
+            Ok(line) => hops.extend([&*line.replace('\t', " "), ", "]),
+            Err(_) => hops.clear(),
+        }
+    }
+    hops + &taken.peer.to_string()
 }
 
 /// How the client speaks: what a trusted proxy says, else what this listener does.
@@ -38,10 +52,7 @@ fn before<'r>(request: &'r Parts, taken: &Taken, name: &HeaderName) -> Option<&'
 
 /// Puts the path that is forwarded into the request.
 pub(super) fn rewrite(header: &mut RequestHeader, route: &Route, path: &str) -> Result<(), Failure> {
-    let forwarded = match &route.rewrite.strip_prefix {
-        Some(prefix) if path::is_below(path, prefix) => &path[prefix.trim_end_matches('/').len()..],
-        Some(_) | None => path,
-    };
+    let forwarded = route.rewrite.strip_prefix.as_ref().and_then(|prefix| path::below(path, prefix)).unwrap_or(path);
     let separator = if forwarded.starts_with('/') { "" } else { "/" };
     if separator.is_empty() && forwarded == header.uri.path() {
         return Ok(());

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::baggage::BAGGAGE;
 use crate::{
-    config::Inject,
+    config::{Config, Inject},
     eval::{Evaluation, Segment},
     model::is_writable_key,
     telemetry::Trace,
@@ -25,8 +25,7 @@ const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenti
 pub(super) struct Protected(Vec<HeaderName>);
 
 impl Protected {
-    /// `traces`: the gateway itself says which trace a request belongs to.
-    pub(super) fn new(inject: &Inject, traces: bool) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let Inject {
             user_id,
             user_segments,
@@ -37,12 +36,14 @@ impl Protected {
             route,
             request_id,
             baggage,
-        } = inject;
+        } = &config.inject;
         let own = [user_id, user_segments, user_context, flags, route, request_id].map(Clone::clone);
         let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-real-ip"];
-        let traced = Trace::header_names().into_iter().filter(|_| traces);
-        let baggage = baggage.then_some(BAGGAGE);
-        Self(own.into_iter().chain(forwarded.map(HeaderName::from_static)).chain(traced).chain(baggage).collect())
+        let flags = config.routes.iter().flat_map(|route| &route.flag_headers).map(|own| own.header.clone());
+        // The gateway itself says which trace a request belongs to.
+        let traced = Trace::header_names().into_iter().filter(|_| config.tracing.is_some());
+        let said = own.into_iter().chain(forwarded.map(HeaderName::from_static)).chain(flags).chain(traced);
+        Self(said.chain(baggage.then_some(BAGGAGE)).collect())
     }
 
     /// Whether the client's copy of a header is dropped: it is protected, in any spelling, or of one hop.
@@ -56,10 +57,10 @@ impl Protected {
     }
 }
 
-/// Whether a name is the known one, with `_` for `-` or not.
+/// Whether a name is the known one to somebody who takes every sign for the same, as CGI and its heirs do.
 fn spells(name: &[u8], known: &str) -> bool {
-    name.len() == known.len()
-        && name.iter().zip(known.bytes()).all(|(seen, known)| *seen == known || (*seen == b'_' && known == b'-'))
+    let same = |seen: &u8, known| *seen == known || (known == b'-' && !seen.is_ascii_alphanumeric());
+    name.len() == known.len() && name.iter().zip(known.bytes()).all(|(seen, known)| same(seen, known))
 }
 
 /// The headers that a `Connection` header nominates (RFC 9110, 7.6.1): they end at this hop.
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn protected_names_are_dropped_in_every_spelling() {
-        let protected = Protected::new(&crate::config::Config::for_testing().inject, false);
+        let protected = Protected::new(&Config::for_testing());
         for name in [
             "X-User-Id",
             "x_user_id",
@@ -177,6 +178,9 @@ mod tests {
             "X-Flaggate-Route",
             "x-forwarded-for",
             "X-Forwarded_Proto",
+            "X.User.Id",
+            "x-user~id",
+            "x!flag-theme",
             "Keep-Alive",
         ] {
             assert!(protected.drops(&name.parse().unwrap()), "{name}");

@@ -38,10 +38,19 @@ pub(super) fn canonical(path: &str, merge_slashes: bool) -> Option<Cow<'_, str>>
     Some(Cow::Owned(format!("/{}", kept.join("/"))))
 }
 
-/// Whether a path is `prefix` or below it.
-pub(super) fn is_below(path: &str, prefix: &str) -> bool {
-    let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// What follows a prefix in a path that is the prefix or below it: nothing, or a path. A segment's parameters (`;x=1`) do
+/// not make it another one, as some upstreams leave them out and some do not.
+pub(super) fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let mut rest = path;
+    for wanted in prefix.trim_end_matches('/').split('/').skip(1) {
+        let segments = rest.strip_prefix('/')?;
+        let (segment, further) = segments.split_at(segments.find('/').unwrap_or(segments.len()));
+        if segment != wanted && segment.split(';').next() != Some(wanted) {
+            return None;
+        }
+        rest = further;
+    }
+    Some(rest)
 }
 
 /// Decodes unreserved letters, and writes the remaining escapes in upper case.
@@ -115,15 +124,24 @@ mod tests {
 
     #[test]
     fn prefixes_end_at_a_segment() {
-        for (path, prefix, below) in [
-            ("/a", "/", true),
-            ("/a/b", "/a", true),
-            ("/a", "/a", true),
-            ("/ab", "/a", false),
-            ("/a/b", "/a/", true),
-            ("/", "/a", false),
+        for (path, prefix, rest) in [
+            ("/a", "/", Some("/a")),
+            ("/", "/", Some("/")),
+            ("/a/b", "/a", Some("/b")),
+            ("/a", "/a", Some("")),
+            ("/a/", "/a", Some("/")),
+            ("/ab", "/a", None),
+            ("/a/b", "/a/", Some("/b")),
+            ("/", "/a", None),
+            ("/a;x=1", "/a", Some("")),
+            ("/a;x=1/b;y", "/a", Some("/b;y")),
+            ("/a;x/b;y/c", "/a/b", Some("/c")),
+            ("/ab;x", "/a", None),
+            ("/a;x/b", "/a;x", Some("/b")),
+            ("/a/b", "/a;x", None),
+            ("//a", "/a", None),
         ] {
-            assert_eq!(is_below(path, prefix), below, "{path} {prefix}");
+            assert_eq!(below(path, prefix), rest, "{path} {prefix}");
         }
     }
 

@@ -36,8 +36,8 @@ use tokio::{
 };
 
 use self::{
-    ahead::Ahead,
-    deadline::{HEAD, HEADER, KIND_BITS},
+    ahead::{Ahead, END_OF_HEAD, MAX_HEAD_BYTES},
+    deadline::{BETWEEN, HEAD, HEADER, KIND_BITS},
     frames::{FORBIDDEN, Frames, PREFACE},
 };
 use super::{
@@ -69,6 +69,10 @@ pub(super) struct PatientStream {
     alarm: Pin<Box<Sleep>>,
     /// What was read ahead, and is read again.
     ahead: Ahead,
+    /// Nothing more is read from the client.
+    is_over: bool,
+    /// The bytes so far of the head that is being read, on HTTP/1.1.
+    head: usize,
     http2: Option<Http2>,
     drain: Drain,
     flow: Flow,
@@ -80,8 +84,6 @@ struct Http2 {
     frames: Frames,
     /// What began last that has to be whole by the deadline.
     begun: u32,
-    /// Nothing more is read from the client.
-    is_over: bool,
     _lingering: Lingering,
 }
 
@@ -90,33 +92,48 @@ impl PatientStream {
         let deadline = Arc::new(Deadline::new());
         let alarm = Box::pin(tokio::time::sleep_until(deadline.start.into()));
         let (ahead, drain, flow) = (Ahead::default(), drain.clone(), Flow::new(rate));
-        Self { inner, deadline, alarm, ahead, http2: None, drain, flow, _place: place }
+        Self { inner, deadline, alarm, ahead, is_over: false, head: 0, http2: None, drain, flow, _place: place }
     }
 
     /// What comes from here on is HTTP/2.
     fn begin_http2(&mut self) {
         let lingering = self.drain.linger();
-        self.http2 = Some(Http2 { frames: Frames::new(), begun: 0, is_over: false, _lingering: lingering });
+        self.http2 = Some(Http2 { frames: Frames::new(), begun: 0, _lingering: lingering });
     }
 
     /// Looks at what was read behind the first `known` bytes of a buffer.
     fn look_at(&mut self, buffer: &mut ReadBuf<'_>, known: usize) {
-        let Some(Http2 { frames, begun, is_over, .. }) = &mut self.http2 else {
+        let Some(Http2 { frames, begun, .. }) = &mut self.http2 else {
             if buffer.filled().len() > known {
-                self.deadline.byte_read();
+                self.look_at_head(buffer.filled().len() - known);
             }
             return;
         };
         if let Some(heard) = frames.see(&buffer.filled()[known..], || self.deadline.now()) {
             buffer.set_filled(known + heard);
             self.ahead = Ahead::of(FORBIDDEN);
-            *is_over = true;
+            self.is_over = true;
         }
         if !frames.is_pending() {
             self.deadline.header_complete();
         } else if *begun != frames.begun() {
             *begun = frames.begun();
             self.deadline.set(HEAD, HEADER);
+        }
+    }
+
+    /// Counts bytes of HTTP/1.1, if they are of a head.
+    fn look_at_head(&mut self, bytes: usize) {
+        match self.deadline.kind() {
+            BETWEEN => self.head = bytes,
+            HEAD => self.head += bytes,
+            _ => return,
+        }
+        self.deadline.byte_read();
+        if self.head > MAX_HEAD_BYTES {
+            self.ahead = Ahead::of(END_OF_HEAD);
+            self.is_over = true;
+            self.deadline.head_is_too_long();
         }
     }
 
@@ -154,14 +171,13 @@ impl AsyncRead for PatientStream {
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionAborted)));
         }
         let filled = buffer.filled().len();
-        let is_over = self.http2.as_ref().is_some_and(|http2| http2.is_over);
         if self.ahead.read_into(buffer) {
-            if !is_over {
+            if !self.is_over {
                 self.look_at(buffer, filled);
             }
             return Poll::Ready(Ok(()));
         }
-        if is_over {
+        if self.is_over {
             return Poll::Ready(Ok(()));
         }
         match Pin::new(&mut self.inner).poll_read(context, buffer) {
@@ -324,7 +340,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
 
 #[cfg(test)]
 mod tests {
-    use super::{deadline::BETWEEN, *};
+    use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn drain() -> Drain {

@@ -25,6 +25,7 @@ use pingora::{
 };
 
 use super::{
+    admission::TOO_MANY_HEADERS,
     counting::Counting,
     exchange::{Exchange, remaining},
     explained,
@@ -33,6 +34,7 @@ use super::{
     grpc,
     mirror::{self, Shadow},
     patience::Deadline,
+    request::refused,
     response, retry,
     routing::RoutingCell,
     service::Parts,
@@ -130,9 +132,10 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        if let Some(deadline) = Deadline::of(session.stream()) {
+        let is_cut = Deadline::of(session.stream()).is_some_and(|deadline| {
             deadline.header_complete();
-        }
+            deadline.head_was_cut()
+        });
         session.set_read_timeout(Some(BODY_PAUSE));
         if session.as_downstream().is_http2() {
             // The connection goes on being read while a stream waits for its client.
@@ -147,7 +150,8 @@ impl ProxyHttp for Gateway {
             exchange.trace = Some(tracer.begin(&session.req_header().headers, || requests.is_proxy(peer)));
         }
         exchange.asked_for = asked_for(session);
-        let taken = requests.take(session.req_header_mut(), peer, exchange).and_then(|taken| {
+        let whole = if is_cut { Err(refused(TOO_MANY_HEADERS)) } else { Ok(()) };
+        let taken = whole.and_then(|()| requests.take(session.req_header_mut(), peer, exchange)).and_then(|taken| {
             let asker = requests.asker(&taken, session.req_header(), exchange.time);
             routing.limits.check(asker, exchange.started).map(|()| taken)
         });

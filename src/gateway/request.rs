@@ -142,7 +142,7 @@ impl Requests {
             profiles,
             asks_for_more: config.routes.iter().map(|_| AtomicBool::new(false)).collect(),
             routes: RouteTable::new(&config),
-            protected: Protected::new(&config.inject, config.tracing.is_some()),
+            protected: Protected::new(&config),
             seal: Seal::new(&config.sticky),
             vary: Vary::of(&config.context),
             listener: listener.clone(),
@@ -164,11 +164,15 @@ impl Requests {
         let canonical = |merge| path::canonical(&raw, merge).ok_or_else(|| refused((400, "the path is ambiguous")));
         let strict = canonical(false)?;
         let merged = if strict.contains("//") { canonical(true)? } else { strict.clone() };
-        let position = self.routes.find(&host, &merged, &header.method, &header.headers);
-        let position = position.ok_or_else(|| refused((404, "no route takes this request")))?;
-        exchange.route = Some(position);
+        let find = |path: &str| self.routes.find(&host, path, &header.method, &header.headers);
+        let position = find(&merged).ok_or_else(|| refused((404, "no route takes this request")))?;
         let route = &self.config.routes[position];
         let path = if route.merge_slashes { merged } else { strict };
+        // What is forwarded must lead to the same route, else one could get round another route's rules.
+        if !route.merge_slashes && path.contains("//") && find(&path) != Some(position) {
+            return Err(refused((400, "the path is ambiguous")));
+        }
+        exchange.route = Some(position);
         let length = header.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > route.body_limit) {
             return Err(Failure::body_too_large());

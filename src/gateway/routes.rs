@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 
-use super::path::is_below;
+use super::path::below;
 use crate::config::{Config, Match};
 
 /// Finds routes: the longest host first, then the longest path prefix, then the order of the file.
@@ -33,7 +33,7 @@ impl RouteTable {
     pub(super) fn find(&self, host: &str, path: &str, method: &Method, headers: &HeaderMap) -> Option<usize> {
         let takes = |matches: &Match| {
             matches.hosts.first().is_none_or(|pattern| host_matches(pattern, host))
-                && is_below(path, &matches.path_prefix)
+                && below(path, &matches.path_prefix).is_some()
                 && (matches.methods.is_empty() || matches.methods.contains(method))
                 && matches
                     .headers
@@ -80,6 +80,7 @@ mod tests {
             ("x", "/", Method::GET, None, "all"),
             ("x", "/api/v2", Method::GET, None, "api"),
             ("x", "/api/v2", Method::POST, None, "post"),
+            ("x", "/api;v=2/x", Method::GET, None, "api"),
             ("x", "/apis", Method::GET, None, "all"),
             ("b.shop.example", "/api", Method::GET, None, "wild"),
             ("a.shop.example", "/api", Method::GET, None, "shop"),

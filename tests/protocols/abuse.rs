@@ -112,13 +112,13 @@ async fn attack(gateway: &Process, frames: Vec<u8>) -> End {
 }
 
 /// The resident memory of a process, in KiB.
-fn resident(gateway: &Process) -> u64 {
+pub(crate) fn resident(gateway: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-async fn is_well(gateway: &Process) -> bool {
+pub(crate) async fn is_well(gateway: &Process) -> bool {
     let client = Http2::connect(gateway.web).await;
     client.ask(get("/").body(()).unwrap()).await.is_ok_and(|answer| answer.status == 200)
 }

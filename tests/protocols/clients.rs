@@ -103,7 +103,8 @@ pub(crate) async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, by
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// An upstream that answers with the head of the request, in lower case.
+/// An upstream that answers with the head of the request, in lower case, and with what comes in chunks, to the end of its
+/// trailers.
 pub(crate) async fn mirror() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -120,12 +121,33 @@ async fn reflect(mut stream: TcpStream) {
     while stream.read_buf(&mut read).await.is_ok_and(|bytes| bytes > 0) {
         while let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             let head: Vec<u8> = read.drain(..end + 4).collect();
-            let head = String::from_utf8_lossy(&head[..end + 2]).to_ascii_lowercase();
+            let mut head = String::from_utf8_lossy(&head[..end + 2]).to_ascii_lowercase();
+            if head.contains("transfer-encoding: chunked") {
+                head += &chunked(&mut stream, &mut read).await;
+            }
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
             if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// A body in chunks as it came, to the end of its trailers; none of the chunks may end like that.
+async fn chunked(stream: &mut TcpStream, read: &mut Vec<u8>) -> String {
+    loop {
+        let last = if read.starts_with(b"0\r\n") {
+            Some(0)
+        } else {
+            read.windows(5).position(|window| window == b"\r\n0\r\n")
+        };
+        let end =
+            last.and_then(|last| Some(last + read[last..].windows(4).position(|window| window == b"\r\n\r\n")? + 4));
+        if let Some(end) = end {
+            let body: Vec<u8> = read.drain(..end).collect();
+            return String::from_utf8_lossy(&body).into_owned();
+        }
+        assert!(stream.read_buf(read).await.unwrap() > 0, "a body in chunks has an end");
     }
 }
 

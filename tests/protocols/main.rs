@@ -4,9 +4,13 @@
 mod abuse;
 mod certificates;
 mod clients;
+mod forged;
 mod grpc;
+mod heads;
+mod hosts;
 mod http2;
 mod listeners;
+mod paths;
 #[path = "../support/process.rs"]
 mod process;
 mod servers;

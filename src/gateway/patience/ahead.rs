@@ -4,6 +4,13 @@ use tokio::io::ReadBuf;
 
 use super::frames::PREFACE;
 
+/// The most bytes that are read for the head of a request of HTTP/1.1. That is more than twice of what is taken, as pingora
+/// may read as much again along with it that is no more of the head.
+pub(super) const MAX_HEAD_BYTES: usize = 192 << 10;
+
+/// Ends a head that is longer, so that it can be refused.
+pub(super) const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+
 /// Bytes that are read before those of the connection.
 #[derive(Default)]
 pub(super) struct Ahead {

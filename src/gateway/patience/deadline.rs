@@ -44,6 +44,8 @@ const BODY: u8 = 1;
 const LATE_BODY: u8 = 2;
 /// Both sides send and read what they like, when they like.
 const TUNNEL: u8 = 3;
+/// The head was longer than is read, and was cut off.
+const LONG_HEAD: u8 = 4;
 
 /// What a deadline is for is kept in the lowest bits of its number.
 pub(super) const KIND_BITS: u32 = 2;
@@ -96,6 +98,16 @@ impl Deadline {
     /// Whether the body came too slowly.
     pub(in crate::gateway) fn body_is_late(&self) -> bool {
         self.body.load(Ordering::Relaxed) == LATE_BODY
+    }
+
+    /// The head was cut off.
+    pub(super) fn head_is_too_long(&self) {
+        self.body.store(LONG_HEAD, Ordering::Relaxed);
+    }
+
+    /// Whether the head was cut off: what was read of it is no request.
+    pub(in crate::gateway) fn head_was_cut(&self) -> bool {
+        self.body.load(Ordering::Relaxed) == LONG_HEAD
     }
 
     /// The connection is a tunnel from now on.
