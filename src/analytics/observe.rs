@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,12 +27,19 @@ use crate::{
 /// What was noted waits for the store here; what has no room is dropped and counted.
 const WAITING: usize = 65_536;
 
-/// So many meetings of users and variations are remembered, so that each is noted about once in [`WINDOW`].
-const REMEMBERED: usize = 1 << 19;
+/// Meetings of users and variations are remembered in so many lines of the processor's cache, so that each is noted about once
+/// in [`WINDOW`]. Those of a request lie in one line, or in some beside each other: what is not in the cache is fetched once.
+const LINES: usize = 1 << 16;
 
-/// A meeting has one of so many places beside each other, in one line of the processor's cache: with one place each, meetings
-/// that share it would push each other out again and again, and be noted with each request.
-const PLACES: usize = 4;
+/// So many meetings are in a line.
+const PLACES: usize = 16;
+
+/// So many of a request lie in one line. Where all users of a line had more than fits, they would push each other out again and
+/// again, and be noted with each request.
+const TOGETHER: usize = PLACES / 2;
+
+/// The low bits of what is remembered say in which window it was; 0: the place is empty.
+const WINDOWS: u32 = (1 << 6) - 1;
 
 /// After so many seconds a meeting is noted anew.
 const WINDOW: i64 = 600;
@@ -90,10 +97,24 @@ enum Noted {
 /// Notes who meets what. It never waits: a user and a variation that met lately are known by one number in a table without a
 /// lock, and everything else goes into a bounded queue.
 pub struct Watcher {
-    remembered: Box<[AtomicU64]>,
+    remembered: Box<[Line]>,
     hasher: ahash::RandomState,
     queue: mpsc::Sender<Noted>,
     dropped: IntCounter,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU32; PLACES]);
+
+/// Who meets something in one request.
+struct Visitor {
+    user: u64,
+    /// Hash of the user, by which the first line is found.
+    line: u64,
+    window: u32,
+    /// So many meetings were looked up.
+    met: usize,
 }
 
 /// The other end of the queue.
@@ -105,33 +126,43 @@ impl Watcher {
     #[must_use]
     pub fn new(metrics: &AnalyticsMetrics) -> (Arc<Self>, Notes) {
         let (queue, notes) = mpsc::channel(WAITING);
-        let remembered = (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect();
+        let remembered = std::iter::repeat_with(Line::default).take(LINES).collect();
         let hasher = ahash::RandomState::new();
         (Arc::new(Self { remembered, hasher, queue, dropped: metrics.dropped.clone() }), Notes(notes))
     }
 
+    /// Somebody at a time; nobody has no id.
+    fn visitor(&self, user_id: Option<&str>, second: i64) -> Option<Visitor> {
+        let user = Users::hash(user_id.filter(|user_id| !user_id.is_empty())?);
+        let window = second.div_euclid(WINDOW).rem_euclid(i64::from(WINDOWS)) + 1;
+        let window = u32::try_from(window).expect("it is at most WINDOWS");
+        Some(Visitor { user, line: self.hasher.hash_one(user), window, met: 0 })
+    }
+
     /// Notes that a user met an arm, unless that is known. `names` are what tells the arm from others.
-    fn meet(&self, (user, second): (u64, i64), names: (&str, &str, &str), is_drawn: bool, arm: impl FnOnce() -> Arm) {
-        let known = self.hasher.hash_one((user, names, is_drawn, second.div_euclid(WINDOW))) | 1;
-        let first = (known >> 32) as usize % (REMEMBERED / PLACES) * PLACES;
-        let places = &self.remembered[first..first + PLACES];
+    fn meet(&self, visitor: &mut Visitor, names: (&str, &str, &str), is_drawn: bool, arm: impl FnOnce() -> Arm) {
+        let hash = self.hasher.hash_one((visitor.line, names, is_drawn));
+        let known = (hash >> 32) as u32 & !WINDOWS | visitor.window;
+        let line = (visitor.line as usize).wrapping_add(visitor.met / TOGETHER) % LINES;
+        visitor.met += 1;
+        let places = &self.remembered[line].0;
         if places.iter().any(|place| place.load(Ordering::Relaxed) == known) {
             return;
         }
-        let is_free = |place: &&AtomicU64| place.load(Ordering::Relaxed) == 0;
-        let place = places.iter().find(is_free).unwrap_or(&places[(known >> 1) as usize % PLACES]);
-        let met = Noted::Met { arm: arm(), user, is_drawn, at: clock::monotonic() };
+        let is_free = |place: &&AtomicU32| place.load(Ordering::Relaxed) & WINDOWS != visitor.window;
+        let place = places.iter().find(is_free).unwrap_or(&places[hash as usize % PLACES]);
+        let met = Noted::Met { arm: arm(), user: visitor.user, is_drawn, at: clock::monotonic() };
         match self.queue.try_send(met) {
             Ok(()) => place.store(known, Ordering::Relaxed),
             Err(_) => self.dropped.inc(),
         }
     }
 
-    fn flags(&self, user: (u64, i64), flags: &[ObservedFlag<'_>]) {
+    fn flags(&self, visitor: &mut Visitor, flags: &[ObservedFlag<'_>]) {
         for flag in flags {
             // Who got a variation by a rule is not comparable with who got one by a draw.
             let is_drawn = matches!(flag.reason, Reason::Rollout | Reason::Default) && flag.detail.is_none();
-            self.meet(user, (flag.key, flag.variation, ""), is_drawn, || Arm::Variation {
+            self.meet(visitor, (flag.key, flag.variation, ""), is_drawn, || Arm::Variation {
                 flag: Arc::clone(flag.key),
                 variation: flag.variation.into(),
             });
@@ -145,18 +176,12 @@ impl fmt::Debug for Watcher {
     }
 }
 
-/// The hash of somebody's id; nobody has none.
-fn hash(user_id: Option<&str>) -> Option<u64> {
-    user_id.filter(|user_id| !user_id.is_empty()).map(Users::hash)
-}
-
 impl Observer for Watcher {
     fn request(&self, request: &Observed<'_>) {
-        let Some(user) = hash(request.user_id) else { return };
-        let user = (user, request.time.as_second());
-        self.flags(user, request.flags);
+        let Some(mut visitor) = self.visitor(request.user_id, request.time.as_second()) else { return };
+        self.flags(&mut visitor, request.flags);
         if let (Some(route), Some(strategy), Some(upstream)) = (request.route, request.strategy, request.upstream) {
-            self.meet(user, (route, strategy, upstream), false, || Arm::Route {
+            self.meet(&mut visitor, (route, strategy, upstream), false, || Arm::Route {
                 route: Arc::clone(route),
                 strategy: strategy.into(),
                 upstream: Arc::clone(upstream),
@@ -165,13 +190,17 @@ impl Observer for Watcher {
     }
 
     fn evaluated(&self, evaluated: &Evaluated<'_>) {
-        let Some(user) = hash(evaluated.user_id) else { return };
-        self.flags((user, evaluated.time.as_second()), evaluated.flags);
+        let Some(mut visitor) = self.visitor(evaluated.user_id, evaluated.time.as_second()) else { return };
+        self.flags(&mut visitor, evaluated.flags);
     }
 
     fn acted(&self, action: &Action<'_>) {
-        let Some(user) = hash(Some(action.user_id)).filter(|_| action.event.len() <= LONGEST) else { return };
+        let is_named = !action.user_id.is_empty() && action.event.len() <= LONGEST;
+        if !is_named {
+            return;
+        }
         let value = action.value.filter(|value| value.is_finite()).unwrap_or(0.0);
+        let user = Users::hash(action.user_id);
         let did = Noted::Did { event: action.event.into(), user, value, at: clock::monotonic() };
         if self.queue.try_send(did).is_err() {
             self.dropped.inc();
@@ -331,17 +360,30 @@ mod tests {
     fn who_comes_again_is_hardly_ever_noted_again() {
         let metrics = AnalyticsMetrics::register(&Registry::new()).unwrap();
         let (watcher, mut notes) = Watcher::new(&metrics);
-        let mut noted = || {
-            for user in 0..60_000 {
-                watcher.meet((user, 0), ("flag", "on", ""), true, || Arm::Variation {
-                    flag: "flag".into(),
-                    variation: "on".into(),
-                });
+        let names: Vec<String> = (0..21).map(|flag| format!("flag-{flag}")).collect();
+        let mut noted = |users: u64, flags: usize, second: i64| {
+            for user in 0..users {
+                let mut visitor = watcher.visitor(Some(&user.to_string()), second).unwrap();
+                for name in &names[..flags] {
+                    watcher.meet(&mut visitor, (name, "on", ""), true, || Arm::Variation {
+                        flag: name.as_str().into(),
+                        variation: "on".into(),
+                    });
+                }
             }
             std::iter::from_fn(|| notes.0.try_recv().ok()).count()
         };
-        assert_eq!((noted(), metrics.dropped.get()), (60_000, 0));
-        let again = noted();
-        assert!(again < 600, "{again} of 60 000 are noted again");
+        // Each window finds the table as the ones before left it.
+        for (at, (users, flags)) in
+            [(60_000, 1), (10_000, 6), (3_000, 21), (60_000, 1), (10_000, 6)].into_iter().enumerate()
+        {
+            let second = WINDOW * i64::try_from(at).unwrap();
+            let all = usize::try_from(users).unwrap() * flags;
+            let first = noted(users, flags, second);
+            assert!(first > all * 999 / 1_000, "{first} of {all} are noted");
+            let again = noted(users, flags, second + WINDOW - 1);
+            assert!(again < all / 100, "{again} of {all} are noted again");
+        }
+        assert_eq!(metrics.dropped.get(), 0);
     }
 }

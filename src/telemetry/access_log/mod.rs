@@ -14,6 +14,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use prometheus::IntCounter;
@@ -27,6 +28,9 @@ use crate::{
 
 /// Lines that may wait; more are dropped and counted.
 const QUEUE: usize = 8192;
+
+/// After a pause lines are gathered for so long: to wake the writer costs more than to write a line.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Takes access lines; cheap to clone.
 #[derive(Clone, Debug)]
@@ -136,7 +140,11 @@ fn write(lines: &Receiver<Queued>, mut out: Out, format: AccessLogFormat) {
     let (mut failing, mut ended) = (false, false);
     while !ended {
         buffer.clear();
-        let mut next = lines.recv().ok();
+        let mut next = lines.try_recv().ok().or_else(|| {
+            let first = lines.recv().ok();
+            thread::sleep(GATHER);
+            first
+        });
         ended = next.is_none();
         while let Some(queued) = next {
             match queued {
