@@ -62,6 +62,30 @@ fn evaluate(criterion: &mut Criterion) {
     }
 }
 
+/// The slowest of 121 patterns that were written to take long, first searches on the longest texts that they are tried on.
+fn patterns(criterion: &mut Criterion) {
+    for (pattern, bytes) in [("(a|b|ab)*a(a|b){20}c", 1_260), ("\\w*a\\w{10}c", 1_365), ("[ab]*a[ab]{200}c", 161)] {
+        // A number's bits are as good as random.
+        let text: String =
+            (0..bytes).map(|at: u32| if at.wrapping_mul(0x9e37_79b9) >> 20 & 1 == 0 { 'a' } else { 'b' }).collect();
+        let attributes = json!({ "text": text }).as_object().unwrap().clone();
+        let context = Context { user_id: "user-12345", attributes: &attributes, now: Timestamp::UNIX_EPOCH };
+        let rule = json!({"attribute": "text", "operator": "regex", "value": pattern, "return_value": true});
+        let flag = json!({"key": "hostile", "targeting_enabled": true, "targeting_rules": [rule]});
+        let documents = vec![(DocumentKey::flag("hostile"), Arc::from(flag.to_string()))];
+        criterion.bench_function(&format!("a pattern that takes long: {pattern}"), |bench| {
+            bench.iter_batched(
+                || World::new(None).load(revision(1), documents.clone()),
+                |snapshot| {
+                    let flag = snapshot.flag("hostile").unwrap();
+                    snapshot.evaluator(black_box(context)).evaluate(flag).unwrap().is_truthy()
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
 /// What active kill switches cost an evaluation, and what activating them costs a world of 10 000 flags.
 fn kills(criterion: &mut Criterion) {
     let mut world = World::new(None);
@@ -170,5 +194,5 @@ fn compile(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, evaluate, kills, memberships, compile);
+criterion_group!(benches, evaluate, patterns, kills, memberships, compile);
 criterion_main!(benches);

@@ -13,6 +13,7 @@ mod kill;
 mod lanes;
 mod membership;
 mod operator;
+mod pattern;
 mod schema;
 mod segment;
 mod split;

@@ -4,19 +4,14 @@ use std::{cmp::Ordering, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::{Timestamp, civil, tz::TimeZone};
-use regex::{Regex, RegexBuilder};
 use semver::Version;
 use serde_json::Value;
 
-use super::json::{Text, attribute_equals, equal, number_of};
+use super::{
+    json::{Text, attribute_equals, equal, number_of},
+    pattern::Pattern,
+};
 use crate::model::{Attribute, nearest};
-
-/// The longest pattern, in bytes.
-const MAX_PATTERN_BYTES: usize = 1 << 10;
-/// The largest compiled pattern, in bytes.
-const MAX_PROGRAM_BYTES: usize = 1 << 20;
-/// The longest text that a pattern is tried on, in bytes.
-const MAX_REGEX_INPUT_BYTES: usize = 4 << 10;
 
 /// A compiled operator with its value.
 #[derive(Debug)]
@@ -42,7 +37,7 @@ pub(crate) enum Operator {
         low: f64,
         high: f64,
     },
-    Matches(Regex),
+    Matches(Pattern),
     StartsWith(String),
     EndsWith(String),
     Semver {
@@ -120,7 +115,7 @@ impl Operator {
             "less_than" => Self::compare(value, [Ordering::Less; 2])?,
             "lte" => Self::compare(value, [Ordering::Less, Ordering::Equal])?,
             "between" => between(value)?,
-            "regex" => Self::Matches(pattern(text(value, name)?, ignore_case)?),
+            "regex" => Self::Matches(Pattern::new(text(value, name)?, ignore_case)?),
             "starts_with" if ignore_case => literal(&["\\A", "@"], text(value, name)?)?,
             "starts_with" => Self::StartsWith(text(value, name)?.to_owned()),
             "ends_with" if ignore_case => literal(&["@", "\\z"], text(value, name)?)?,
@@ -166,10 +161,7 @@ impl Operator {
             },
             Self::Compare { value, accept } => Some(accept.contains(&attribute.as_number()?.partial_cmp(value)?)),
             Self::Between { low, high } => attribute.as_number().map(|number| *low <= number && number <= *high),
-            Self::Matches(pattern) => {
-                let text = Text::of(attribute)?;
-                (text.as_str().len() <= MAX_REGEX_INPUT_BYTES).then(|| pattern.is_match(text.as_str()))
-            }
+            Self::Matches(pattern) => pattern.is_match(Text::of(attribute)?.as_str()),
             Self::StartsWith(prefix) => Some(Text::of(attribute)?.as_str().starts_with(prefix)),
             Self::EndsWith(suffix) => Some(Text::of(attribute)?.as_str().ends_with(suffix)),
             Self::Semver { version, accept } => {
@@ -256,28 +248,8 @@ fn in_cidr(value: &Value) -> Result<Operator, String> {
     values.iter().map(one).collect::<Result<_, _>>().map(Operator::InCidr)
 }
 
-/// Compiles a pattern, anchored at the start only.
-fn pattern(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(format!("the pattern is {} bytes long; at most {MAX_PATTERN_BYTES} are allowed", pattern.len()));
-    }
-    build(&format!("\\A(?:{pattern})"), ignore_case)
-}
-
-/// Finds literal text in any case: `@` in `parts` stands for the text, the rest are anchors.
 fn literal(parts: &[&str], text: &str) -> Result<Operator, String> {
-    let source: String =
-        parts.iter().map(|part| if *part == "@" { regex::escape(text) } else { (*part).to_owned() }).collect();
-    build(&source, true).map(Operator::Matches)
-}
-
-fn build(source: &str, ignore_case: bool) -> Result<Regex, String> {
-    let built = RegexBuilder::new(source).case_insensitive(ignore_case).size_limit(MAX_PROGRAM_BYTES).build();
-    built.map_err(|error| {
-        let message = error.to_string();
-        let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("the pattern cannot be used: {reason}")
-    })
+    Pattern::literal(parts, text).map(Operator::Matches)
 }
 
 fn unknown_operator(name: &str) -> String {
