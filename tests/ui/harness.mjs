@@ -97,6 +97,7 @@ export async function browser() {
     const context = await opened.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light" });
     contexts.push(context);
     const shown = await context.newPage();
+    shown.setDefaultTimeout(10_000);
     shown.on("pageerror", (error) => wrong.push(`${path}: ${error.stack}`));
     shown.on("console", (message) => {
       if (message.type() === "error" && !allowed(message.text())) wrong.push(`${path}: ${message.text()} ${message.location().url}`);

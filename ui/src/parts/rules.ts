@@ -10,6 +10,9 @@ const words: Record<string, string> = {
   segment: "is in the segment", any_of: "has any of", all_of: "has all of",
 };
 
+/** All operators, with what they are called. */
+export const operators = Object.entries(words);
+
 interface Condition {
   attribute?: string;
   operator?: string;
