@@ -84,7 +84,8 @@ export async function gateway(file, text) {
   const { writeFile } = await import("node:fs/promises");
   const [listener, admin] = await Promise.all([freePort(), freePort()]);
   await writeFile(file, text.replaceAll("{listener}", listener).replaceAll("{admin}", admin));
-  return run(["run", "--config", file], {}, admin);
+  const world = await run(["run", "--config", file], {}, admin);
+  return { ...world, gateway: `http://127.0.0.1:${listener}` };
 }
 
 /** A browser. Each page of it fails its test if a script fails, something is refused by the policy, or another host is asked. */
