@@ -20,7 +20,7 @@ before(async () => {
   [world, chrome] = await Promise.all([demo(), browser()]);
   const { routes } = await world.ask("GET", "/routes");
   known.name = routes[0].name;
-  await world.ask("POST", "/deployments", { id: "d1", name: "One", stages: [{ name: "one", strategy: "feature_flag", config: { flag_key: "theme", rollout_stages: [{ percentage: 100 }] } }] }).catch(() => undefined);
+  await world.ask("POST", "/deployments", { id: "d1", name: "One", stages: [{ name: "one", strategy: "feature_flag", config: { flag_key: "checkout-canary", rollout_stages: [{ percentage: 100 }] } }] });
 });
 after(async () => {
   await chrome?.close();
