@@ -14,7 +14,7 @@ export const pictures = join(root, "target/ui-screenshots");
 
 export const flaggate = process.env.FLAGGATE ?? join(target, "debug/flaggate");
 
-async function freePort() {
+export async function freePort() {
   const server = createServer();
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address();
