@@ -8,6 +8,7 @@ import type { Flag } from "./types";
 const firstPage = 200;
 const page = 1000;
 const gatherFor = 50;
+const countEvery = 1000;
 const together = 8;
 
 const flags = new SvelteMap<string, Flag>();
@@ -15,6 +16,8 @@ const flags = new SvelteMap<string, Flag>();
 const outdated = new SvelteSet<string>();
 const wanted = new Map<string, number>();
 let keys = $state.raw<string[]>([]);
+let tags = $state.raw<string[]>([]);
+let counting: ReturnType<typeof setTimeout> | undefined;
 let loaded = $state(false);
 let failed = $state.raw<ApiError | undefined>(undefined);
 let loading: Promise<void> | undefined;
@@ -24,6 +27,10 @@ export const flagStore = {
   /** The keys of all flags, sorted. */
   get keys() {
     return keys;
+  },
+  /** The tags of all flags, sorted; at most a second old. */
+  get tags() {
+    return tags;
   },
   get loaded() {
     return loaded;
@@ -47,6 +54,12 @@ export const flagStore = {
   refresh: read,
 };
 
+/** To look at all flags with each change of one would take too long. */
+function countTags() {
+  counting = undefined;
+  tags = [...new Set([...flags.values()].flatMap((flag) => flag.tags ?? []))].sort();
+}
+
 async function load() {
   try {
     let cursor: string | undefined;
@@ -65,6 +78,7 @@ async function load() {
     for (const key of flags.keys()) if (!found.includes(key) && found.length < 5000) flags.delete(key);
     loaded = true;
     failed = undefined;
+    countTags();
   } catch (error) {
     failed = error instanceof ApiError ? error : undefined;
     loading = undefined;
@@ -76,6 +90,7 @@ async function read(key: string): Promise<Flag | undefined> {
   outdated.delete(key);
   try {
     const flag = await get<Flag>(`/flags/${part(key)}`);
+    if (String(flag.tags) !== String(flags.get(key)?.tags)) counting ??= setTimeout(countTags, countEvery);
     flags.set(key, flag);
     if (!keys.includes(key)) keys = [...keys, key].sort();
     return flag;
