@@ -10,6 +10,7 @@ mod follow;
 mod measure;
 mod reload;
 mod serve;
+mod slice;
 mod trace;
 mod upgrade;
 
@@ -77,6 +78,7 @@ impl App {
     /// # Errors
     /// An address is taken, or the store, the seed or the access log cannot be opened.
     pub fn start(config: Config, file: Option<PathBuf>, seed: Option<Seed>) -> Result<Self> {
+        slice::take_short_slices();
         let config = Arc::new(config);
         let (before, mut sockets) = Taken::find()?;
         let mut listening = Vec::new();
