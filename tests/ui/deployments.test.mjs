@@ -156,7 +156,7 @@ check("a broken canary is rolled back before one's eyes", async () => {
     await sides.getByText("canary → canary").first().waitFor();
     await page.locator("h1").getByText("rolled back").waitFor({ timeout: 60_000 });
     await judge.getByText("fail", { exact: true }).waitFor();
-    assert.match(await judge.getByRole("row", { name: /errors/ }).innerText(), /3\d % of/);
+    assert.match(await judge.getByRole("row", { name: /errors/ }).innerText(), /[2-5]\d % of/);
     await picture(page, "deployment-broken");
     await until("nobody gets it", async () => (await world.ask("GET", "/flags/web-canary")).rollout_percentage === 0);
     // Requests on their way may still arrive; then there are none.
